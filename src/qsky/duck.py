@@ -1,0 +1,155 @@
+"""The one door to DuckDB: connections that are locked down, run finished SQL over files and Arrow, and can be stopped.
+
+Callers give SQL that they printed themselves; nothing a user typed reaches this module as text.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from qsky.errors import QskyError
+
+_DISK_FULL: Final = "No space left"
+
+
+class Duck:
+    """One DuckDB instance of its own. Not for two threads at once, except `interrupt`, which any thread may call."""
+
+    def __init__(
+        self,
+        *,
+        threads: int = 1,
+        memory_bytes: int | None = None,
+        temp_dir: Path | None = None,
+        folders: Sequence[str] | None = None,
+        macros: Sequence[str] = (),
+    ) -> None:
+        """`folders` None leaves the file system open (loads); a list allows just those and locks the instance."""
+        config: dict[str, Any] = {"threads": threads, "autoinstall_known_extensions": False}
+        config["autoload_known_extensions"] = False
+        if memory_bytes is not None:
+            config["memory_limit"] = f"{memory_bytes >> 20}MiB"
+        self._connection = duckdb.connect(config=config)
+        self._lock = threading.Lock()
+        self._interrupted = False
+        for statement in ("SET enable_progress_bar=false", "SET python_enable_replacements=false", "SET TimeZone='UTC'"):
+            self._connection.execute(statement)
+        if temp_dir is not None:
+            self._connection.execute(f"SET temp_directory={text_literal(str(temp_dir))}")
+        for macro in macros:
+            self._connection.execute(macro)
+        if folders is not None:
+            allowed = ", ".join(text_literal(folder) for folder in folders)
+            self._connection.execute(f"SET allowed_directories=[{allowed}]")
+            self._connection.execute("SET enable_external_access=false")
+            self._connection.execute("SET lock_configuration=true")
+
+    def __enter__(self) -> Duck:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def execute(self, sql: str) -> None:
+        """Run a statement for its effect."""
+        with self._mapped():
+            self._connection.execute(sql)
+
+    def arrow(self, sql: str, inputs: Mapping[str, Any] | None = None) -> pa.Table:
+        """The whole answer as an Arrow table; `inputs` are Arrow tables or readers the SQL names."""
+        with self._registered(inputs or {}), self._mapped():
+            return self._connection.sql(sql).to_arrow_table()
+
+    @contextmanager
+    def reader(
+        self, sql: str, *, rows: int = 100_000, inputs: Mapping[str, Any] | None = None
+    ) -> Iterator[Iterator[pa.RecordBatch]]:
+        """The answer as batches of at most `rows`, made as they are taken; closed with the block."""
+        with self._registered(inputs or {}), self._mapped():
+            reader = self._connection.sql(sql).to_arrow_reader(rows)
+            try:
+                yield self._batches(reader)
+            finally:
+                reader.close()
+
+    def _batches(self, reader: Any) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._mapped():
+                try:
+                    batch = reader.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    @contextmanager
+    def _registered(self, inputs: Mapping[str, Any]) -> Iterator[None]:
+        for name, value in inputs.items():
+            self._connection.register(name, value)
+        try:
+            yield
+        finally:
+            for name in inputs:
+                self._connection.unregister(name)
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """DuckDB's errors as ours."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise as_qsky_error(error) from error
+        except pa.ArrowException as error:
+            raise as_qsky_error(error) from error
+
+    def interrupt(self) -> None:
+        """Stop what is running; it raises `cancelled` in its own thread. Harmless when nothing runs."""
+        self._connection.interrupt()
+
+    def register_function(self, name: str, function: Callable[..., Any], arguments: Sequence[str], result: str) -> None:
+        """A vectorised Arrow function; types are DuckDB names."""
+        self._connection.create_function(name, function, list(arguments), result, type="arrow")
+
+    def register_files(self, files: Any) -> None:
+        """An fsspec file system with positional reads (see storage.objects); its protocol can then be named in SQL."""
+        self._connection.register_filesystem(files)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def as_qsky_error(error: Exception) -> QskyError:
+    """The error of ours that an error of DuckDB or Arrow means; the first line of its text is kept."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text or "Interrupted" in text:
+        return QskyError("cancelled", "The query was stopped.")
+    if isinstance(error, duckdb.OutOfMemoryException) and _DISK_FULL not in text:
+        return QskyError(
+            "limit-memory",
+            f"The work needs more memory than it may have: {text}",
+            hint="Raise QSKY_MEMORY_BYTES_MAX, or ask for fewer columns or groups.",
+        )
+    if _DISK_FULL in text:
+        return QskyError("disk-full", f"The disk is full: {text}")
+    if isinstance(error, duckdb.IOException):
+        return QskyError("damaged", f"A file cannot be read: {text}", hint="Run `qsky verify` on the database.")
+    return QskyError("query-failed", text)
+
+
+def text_literal(text: str) -> str:
+    """A string as SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,84 @@
+"""An answer: a schema and a stream of Arrow batches, with what is known about them. Never Python tuples inside.
+
+A `Result` is read once as a stream (`batches`), or held whole by the first call that needs it whole (`arrow`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+    from astropy.table import Table as AstropyTable
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What it took: chunks read of all, bytes of parts named, seconds, the revision of each database, the plan's text."""
+
+    chunks_read: int = 0
+    chunks_total: int = 0
+    bytes_named: int = 0
+    seconds: float = 0.0
+    revisions: tuple[tuple[str, int], ...] = ()
+    explanation: str = ""
+
+
+class Result:
+    """The answer to one query. Field metadata of the schema holds `unit`, `ucd` and `description` as bytes."""
+
+    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], facts: Facts | None = None) -> None:
+        self.schema = schema
+        self.facts = facts or Facts()
+        self._batches: Iterator[pa.RecordBatch] | None = batches
+        self._table: pa.Table | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows as a stream; the second call gives the held table, or nothing is left to give."""
+        if self._table is not None:
+            yield from self._table.to_batches()
+        elif self._batches is not None:
+            batches, self._batches = self._batches, None
+            yield from batches
+        else:
+            raise ValueError("this result was already read as a stream")
+
+    def arrow(self) -> pa.Table:
+        """The rows as one Arrow table."""
+        if self._table is None:
+            self._table = pa.Table.from_batches(self.batches(), schema=self.schema)
+        return self._table
+
+    def __len__(self) -> int:
+        return int(self.arrow().num_rows)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        return self.arrow().to_pandas()
+
+    def to_polars(self) -> polars.DataFrame:
+        import polars
+
+        frame = polars.from_arrow(self.arrow())
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def to_astropy(self) -> AstropyTable:
+        """An astropy Table with units and descriptions; NULLs are masked."""
+        from qsky.result_astropy import astropy_table
+
+        return astropy_table(self.arrow())
+
+    def explain(self) -> str:
+        return self.facts.explanation
+
+    def scalar(self) -> Any:
+        """The one value of a one-row, one-column answer."""
+        table = self.arrow()
+        if table.num_rows != 1 or table.num_columns != 1:
+            raise ValueError(f"the answer has {table.num_rows} rows and {table.num_columns} columns, not one value")
+        return table.column(0)[0].as_py()
