@@ -23,15 +23,25 @@ class Settings:
     """The settings of one process; defaults suit a laptop. `docs/settings.md` is checked against the fields."""
 
     threads: int = setting(0, "Threads for loads and queries; 0 means one per core.", 0, 1024)
-    memory_bytes_max: int = setting(2 * GIB, "Memory for the queries of one process, divided among threads.", 128 * MIB, 1 << 50)
+    memory_bytes_max: int = setting(
+        2 * GIB, "Memory for the queries of one process, divided among threads.", 128 * MIB, 1 << 50
+    )
     # -- disk format
-    chunk_rows_max: int = setting(1_000_000, "Director rows above which a chunk is split when a tiling is made.", 1, 1 << 40)
-    chunk_bytes_max: int = setting(4 * GIB, "Bytes of a director and its children above which a chunk is split.", 1024, 1 << 50)
+    chunk_rows_max: int = setting(
+        1_000_000, "Director rows above which a chunk is split when a tiling is made.", 1, 1 << 40
+    )
+    chunk_bytes_max: int = setting(
+        4 * GIB, "Bytes of a director and its children above which a chunk is split.", 1024, 1 << 50
+    )
     tiling_order_max: int = setting(10, "Deepest HEALPix order of a chunk.", 0, 13)
     row_group_rows: int = setting(65_536, "Rows in a Parquet row group.", 1, 1 << 30)
     part_bytes_max: int = setting(512 * MIB, "Size above which a part is cut in two.", 4096, 1 << 40)
-    overlap_arcsec: float = setting(60.0, "Overlap stored around each chunk when a director is first loaded.", 0, 36_000)
-    index_segment_bytes_max: int = setting(GIB, "Size above which a director-index segment is cut by key range.", 4096, 1 << 40)
+    overlap_arcsec: float = setting(
+        60.0, "Overlap stored around each chunk when a director is first loaded.", 0, 36_000
+    )
+    index_segment_bytes_max: int = setting(
+        GIB, "Size above which a director-index segment is cut by key range.", 4096, 1 << 40
+    )
     # -- loading
     load_batch_rows: int = setting(500_000, "Rows read, checked and sorted at a time by a load.", 16, 1 << 30)
     load_memory_bytes_max: int = setting(GIB, "Memory a load aims to stay below in its own buffers.", 16 * MIB, 1 << 50)
@@ -44,7 +54,9 @@ class Settings:
     revisions_kept_days: float = setting(7.0, "Days for which vacuum keeps every revision.", 0, 1e6)
     vacuum_grace_seconds: float = setting(86_400.0, "Age below which vacuum deletes nothing.", 0, 1e9)
     lease_seconds: float = setting(300.0, "Seconds after which a lease that was not renewed is dead.", 1, 1e6)
-    publish_attempts_max: int = setting(20, "Times a load rebases on loads of other tables before it gives up.", 1, 10_000)
+    publish_attempts_max: int = setting(
+        20, "Times a load rebases on loads of other tables before it gives up.", 1, 10_000
+    )
     # -- queries
     sql_bytes_max: int = setting(MIB, "Longest query text.", 16, 1 << 30)
     sql_depth_max: int = setting(200, "Deepest nesting of a query.", 4, 1000)
@@ -61,7 +73,9 @@ class Settings:
             value = getattr(self, spec.name)
             low, high = spec.metadata["low"], spec.metadata["high"]
             if not low <= value <= high:
-                raise QskyError("bad-setting", f"The setting {spec.name} is {value}; it must lie between {low} and {high}.")
+                raise QskyError(
+                    "bad-setting", f"The setting {spec.name} is {value}; it must lie between {low} and {high}."
+                )
 
     @property
     def cores(self) -> int:

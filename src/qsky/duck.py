@@ -40,7 +40,11 @@ class Duck:
         self._connection = duckdb.connect(config=config)
         self._lock = threading.Lock()
         self._interrupted = False
-        for statement in ("SET enable_progress_bar=false", "SET python_enable_replacements=false", "SET TimeZone='UTC'"):
+        for statement in (
+            "SET enable_progress_bar=false",
+            "SET python_enable_replacements=false",
+            "SET TimeZone='UTC'",
+        ):
             self._connection.execute(statement)
         if temp_dir is not None:
             self._connection.execute(f"SET temp_directory={text_literal(str(temp_dir))}")

@@ -12,23 +12,29 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class PartFile:
-    """One Parquet file by address (a path of this machine, or a URL for attached catalogues) and its size."""
+    """One Parquet file by address (a path of this machine, or a URL for attached catalogues) and its size.
+
+    `lacks` names the wanted columns the file was written before; they read as NULL.
+    """
 
     address: str
     bytes: int
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Input:
     """The files that stand for one name in a fragment's SQL.
 
-    `name` appears in the SQL as `{name}` and is replaced by a relation over the files; an empty `files` becomes an
-    empty relation of `schema_file`'s columns, which is why that is always given.
+    `{name}` in the SQL is replaced by a relation of exactly `columns`, which are (name, type of catalog.types); no
+    files make an empty relation. `nan_columns` are floating columns in which NaN means NULL (attached catalogues:
+    their statistics ignore NaN, ours were cleaned on load).
     """
 
     name: str
     files: tuple[PartFile, ...]
-    schema_file: str
+    columns: tuple[tuple[str, str], ...]
+    nan_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
