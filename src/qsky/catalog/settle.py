@@ -1,0 +1,140 @@
+"""After the commit: what makes a published revision visible to those who read our files without us.
+
+Creating the revision is the commit. Settling then gives its staged parts their final names, commits the Delta tables
+at exactly the versions the revision names, and rewrites the HATS side files. It is idempotent: whoever opens a
+database whose last load died in between does it again. A revision is settled before the next one is created, and the
+staging folder is removed last, so "is there a staging folder of the current revision's load?" is the whole question.
+The order matters to foreign readers: no part is under a leaf folder, and no log names one, before its revision exists.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from qsky.catalog.model import HEALPIX_COLUMN, Kind, Revision, Table
+from qsky.catalog.types import arrow_type
+from qsky.storage import layout
+from qsky.storage.store import Store, fsync_folder
+
+
+def settle(store: Store, revision: Revision) -> None:
+    """Finish the publication of the current revision if it is not finished. Raises foreign-commit, no-access, disk-full."""
+    staging = layout.staging_path(revision.load)
+    if not store.exists(staging):
+        return
+    with _one_settler(store):
+        if not store.exists(staging):
+            return
+        staged = set(store.names(staging))
+        for table in revision.tables:
+            if table.name in revision.changed and table.attached is None:
+                _settle_table(store, revision, table, staged, overlap=False)
+                if table.has_overlap:
+                    _settle_table(store, revision, table, staged, overlap=True)
+        _write_collections(store, revision)
+        done = f"{staging}.done"
+        os.rename(store.path(staging), store.path(done))
+        store.remove_tree(done)
+
+
+@contextmanager
+def _one_settler(store: Store) -> Iterator[None]:
+    """One process at a time settles a database; the lock goes with the process that holds it."""
+    path = store.path(f"{layout.SIDE}/settle.lock")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _settle_table(store: Store, revision: Revision, table: Table, staged: set[str], *, overlap: bool) -> None:
+    # Imported here: opening a settled database, the usual case, needs neither.
+    from qsky.storage import delta
+
+    manifests = table.overlap_parts if overlap else table.parts
+    version = table.overlap_delta_version if overlap else table.delta_version
+    dataset = layout.dataset_path(table, overlap=overlap)
+    rows = [row for name in manifests for row in _manifest_rows(store, name)]
+    new = [row for row in rows if row["path"].rsplit("/", 1)[-1] in staged]
+    for row in new:
+        store.link(f"{layout.staging_path(revision.load)}/{row['path'].rsplit('/', 1)[-1]}", row["path"])
+    for folder in {store.path(row["path"]).parent for row in new}:
+        fsync_folder(folder)
+    when_ms = int(datetime.fromisoformat(revision.created).timestamp() * 1000)
+    added = [_added(row, dataset, table) for row in new]
+    delta.commit(
+        store.path(dataset),
+        version,
+        stored_schema(table),
+        added,
+        revision=revision.number,
+        load=revision.load,
+        when_ms=when_ms,
+    )
+    if table.kind is not Kind.REPLICATED:
+        _write_side_files(store, revision, table, rows, overlap=overlap)
+
+
+def _manifest_rows(store: Store, name: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pa.ipc.open_file(pa.py_buffer(store.read(name))).read_all().to_pylist()
+    return rows
+
+
+def _added(row: dict[str, object], dataset: str, table: Table) -> object:
+    from qsky.storage.delta import Added
+
+    partitioned = table.kind is not Kind.REPLICATED
+    minimum, maximum = {}, {}
+    if partitioned:
+        minimum[HEALPIX_COLUMN], maximum[HEALPIX_COLUMN] = row["hp_min"], row["hp_max"]
+    if row["key_min"] is not None and table.key:
+        minimum[table.key], maximum[table.key] = row["key_min"], row["key_max"]
+    leaf = (int(str(row["norder"])), int(str(row["npix"]))) if partitioned else None
+    path = str(row["path"])[len(dataset) + 1 :]
+    return Added(path, int(str(row["bytes"])), int(str(row["rows"])), leaf, minimum, maximum)  # type: ignore[arg-type]
+
+
+def stored_schema(table: Table) -> pa.Schema:
+    """The Arrow schema of a table's parts: `_healpix_29` first where there is a sky, then the columns."""
+    fields = [] if table.kind is Kind.REPLICATED else [pa.field(HEALPIX_COLUMN, pa.int64())]
+    return pa.schema(fields + [pa.field(column.name, arrow_type(column.type)) for column in table.columns])
+
+
+def _write_side_files(
+    store: Store, revision: Revision, table: Table, rows: list[dict[str, object]], *, overlap: bool
+) -> None:
+    from qsky.storage import hats
+
+    folder = layout.table_path(table, overlap=overlap)
+    leaves = sorted(
+        {(int(str(r["norder"])), int(str(r["npix"]))) for r in rows}, key=lambda leaf: leaf[1] << 2 * (29 - leaf[0])
+    )
+    count = table.overlap_rows if overlap else table.rows
+    store.replace(f"{folder}/dataset/_common_metadata", hats.common_metadata(stored_schema(table)))
+    store.replace(f"{folder}/moc.txt", hats.moc_text(leaves).encode())
+    store.replace(f"{folder}/partition_info.csv", hats.partition_info(leaves).encode())
+    text = hats.table_properties(revision.database, table, count, revision.created, overlap=overlap)
+    store.replace(f"{folder}/hats.properties", text.encode())
+
+
+def _write_collections(store: Store, revision: Revision) -> None:
+    from qsky.storage import hats
+
+    for table in revision.tables:
+        if table.kind is Kind.DIRECTOR and table.attached is None and table.name in revision.changed:
+            path = f"{layout.collection_path(table.name)}/collection.properties"
+            store.replace(path, hats.collection_properties(table, revision.created).encode())
+
+
+def unsettled(store: Store, load: str) -> bool:
+    """Whether the publication of a load's revision has not finished."""
+    return Path(store.path(layout.staging_path(load))).exists()

@@ -1,0 +1,130 @@
+"""The one door to Delta Lake: each dataset folder is a Delta table whose log follows the revisions, commit by commit.
+
+A commit goes to exactly the version a revision names. Who finds it there already, with the same load in it, has
+nothing to do; a version written by somebody else is a foreign commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from qsky.errors import QskyError
+
+_LOAD: Final = "qsky.load"
+_REVISION: Final = "qsky.revision"
+_CONFIGURATION: Final = {"delta.enableExpiredLogCleanup": "false"}
+_HOOKS: Final = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+_PARTITION_FIELDS: Final = (("Norder", pa.int32()), ("Dir", pa.int64()), ("Npix", pa.int64()))
+
+
+@dataclass(frozen=True)
+class Added:
+    """One part for the log: its path under the dataset folder, its leaf (None in replicated tables) and statistics."""
+
+    path: str
+    bytes: int
+    rows: int
+    leaf: tuple[int, int] | None
+    minimum: dict[str, int]
+    maximum: dict[str, int]
+
+
+def newest_version(dataset: Path) -> int:
+    """The highest version in a log, -1 if there is no log; by names alone."""
+    try:
+        names = [entry.name for entry in (dataset / "_delta_log").iterdir()]
+    except FileNotFoundError:
+        return -1
+    return max((int(name[:20]) for name in names if name[:20].isdigit() and name.endswith(".json")), default=-1)
+
+
+def load_at(dataset: Path, version: int) -> str | None:
+    """The load that a version belongs to; None if the version is not there, "" if it is nobody's of ours."""
+    try:
+        lines = (dataset / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    for line in lines:
+        info = json.loads(line).get("commitInfo")
+        if info is not None:
+            return str(info.get(_LOAD, ""))
+    return ""
+
+
+def commit(
+    dataset: Path, version: int, schema: pa.Schema, added: Sequence[Added], *, revision: int, load: str, when_ms: int
+) -> None:
+    """Make `version` of the log add the parts: version 0 makes the table. Done already by the same load: nothing happens.
+
+    Raises foreign-commit if the version is somebody else's.
+    """
+    written = load_at(dataset, version)
+    if written is not None:
+        _refuse_foreign(dataset, version, written, load)
+        return
+    properties = CommitProperties(custom_metadata={_LOAD: load, _REVISION: str(revision)}, max_commit_retries=0)
+    actions = [_action(part, when_ms) for part in added]
+    partitioned = any(part.leaf for part in added) or dataset.parent.name.startswith("g") and ".hats" in str(dataset)
+    fields = [pa.field(name, kind) for name, kind in _PARTITION_FIELDS] if partitioned else []
+    full_schema = pa.schema([pa.field(f.name, f.type) for f in schema] + fields)
+    names = [field.name for field in fields]
+    try:
+        if version == 0:
+            dataset.mkdir(parents=True, exist_ok=True)
+            create_table_with_add_actions(
+                str(dataset), full_schema, actions, partition_by=names, configuration=_CONFIGURATION,
+                commit_properties=properties, post_commithook_properties=_HOOKS,
+            )  # fmt: skip
+        else:
+            table = DeltaTable(str(dataset), version=version - 1)
+            table.create_write_transaction(
+                actions, "append", full_schema, partition_by=names,
+                commit_properties=properties, post_commithook_properties=_HOOKS,
+            )  # fmt: skip
+    except (CommitFailedError, DeltaError) as error:
+        written = load_at(dataset, version)
+        if written is None:
+            raise QskyError("damaged", f"The Delta log of {dataset.parent} cannot be written: {error}.") from error
+        _refuse_foreign(dataset, version, written, load)
+
+
+def _refuse_foreign(dataset: Path, version: int, written: str, load: str) -> None:
+    if written != load:
+        raise QskyError(
+            "foreign-commit",
+            f"Version {version} of the Delta log in {dataset} was written by another program.",
+            hint="Run `qsky verify` on the database; Qsky's own answers are not affected.",
+        )
+
+
+def _action(part: Added, when_ms: int) -> AddAction:
+    values: dict[str, str | None] = {}
+    if part.leaf is not None:
+        order, npix = part.leaf
+        values = {"Norder": str(order), "Dir": str(npix // 10_000 * 10_000), "Npix": str(npix)}
+    stats: dict[str, Any] = {
+        "numRecords": part.rows,
+        "minValues": part.minimum,
+        "maxValues": part.maximum,
+        "nullCount": {},
+    }
+    return AddAction(part.path, part.bytes, values, when_ms, True, json.dumps(stats))
+
+
+def files_at(dataset: Path, version: int) -> dict[str, tuple[int, int]]:
+    """What a version holds: path under the dataset folder to (bytes, rows). Raises damaged."""
+    try:
+        table = pa.table(DeltaTable(str(dataset), version=version).get_add_actions(flatten=True))
+    except DeltaError as error:
+        raise QskyError("damaged", f"The Delta log in {dataset} cannot be read: {error}.") from error
+    columns = (table[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
+    return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}

@@ -1,0 +1,117 @@
+"""HATS side files, so that LSDB and every other HATS reader opens a table where it lies; and reading foreign ones.
+
+Texts and bytes in, texts and bytes out: the key=value properties, `partition_info.csv`, `_common_metadata`, an ASCII
+MOC. Facts of the format: HATS 1.0, leaf directories (`hats_npix_suffix=/`), all files of a leaf directory are one unit.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qsky.catalog.model import HEALPIX_COLUMN, Kind, Table
+
+_RELEASE = {"hats_release_date": "2025-08-22", "hats_version": "v1.0"}
+
+
+def properties_text(values: Mapping[str, object], comment: str) -> str:
+    """Key=value lines; backslashes, leading spaces and non-Latin letters escaped as Java's properties are."""
+    lines = [f"#{comment}"]
+    lines += [f"{key}={_escaped(str(value))}" for key, value in values.items() if value not in (None, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    plain = value.replace("\\", "\\\\").replace("\n", "\\n")
+    return "".join(letter if 32 <= ord(letter) < 127 else f"\\u{ord(letter):04x}" for letter in plain)
+
+
+def properties_of(text: str) -> dict[str, str]:
+    """The pairs of a properties file; later ones win."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped and stripped[0] not in "#!" and "=" in stripped:
+            key, _, value = stripped.partition("=")
+            found[key.strip()] = value.strip()
+    return found
+
+
+def table_properties(database: str, table: Table, rows: int, created: str, *, overlap: bool = False) -> str:
+    """`hats.properties` of a table's generation or of its overlap."""
+    name = f"{table.name}_overlap" if overlap else table.name
+    values: dict[str, object] = {
+        "obs_collection": name,
+        "dataproduct_type": _product_type(table, overlap),
+        "hats_nrows": rows,
+        "hats_col_ra": table.ra,
+        "hats_col_dec": table.dec,
+        "hats_col_healpix": HEALPIX_COLUMN,
+        "hats_col_healpix_order": 29,
+        "hats_npix_suffix": "/",
+        "hats_builder": "Qsky",
+        "hats_creation_date": f"{created[:16]}UTC",
+        "hats_cols_survey_id": table.key if table.kind is Kind.DIRECTOR else "",
+        "obs_title": f"{database}.{table.name}",
+        **_RELEASE,
+    }
+    if overlap:
+        values["hats_primary_table_url"] = f"../../{table.name}/g{table.generation:04d}"
+        values["hats_margin_threshold"] = table.overlap_arcsec
+    return properties_text(values, "HATS catalog")
+
+
+def _product_type(table: Table, overlap: bool) -> str:
+    """The nearest thing HATS has: a table without positions can only be a map, which asks for none."""
+    if overlap:
+        return "margin"
+    if table.kind is Kind.DIRECTOR:
+        return "object"
+    return "source" if table.ra else "map"
+
+
+def collection_properties(director: Table, created: str) -> str:
+    """`collection.properties`: the current generation of the director, its overlap as the default margin."""
+    margin = f"{director.name}_overlap/g{director.generation:04d}"
+    values = {
+        "obs_collection": director.name,
+        "hats_primary_table_url": f"{director.name}/g{director.generation:04d}",
+        "all_margins": margin,
+        "default_margin": margin,
+        "hats_builder": "Qsky",
+        "hats_creation_date": f"{created[:16]}UTC",
+        **_RELEASE,
+    }
+    return properties_text(values, "HATS Collection")
+
+
+def partition_info(leaves: Iterable[tuple[int, int]]) -> str:
+    """`partition_info.csv`: one line per leaf that has a part, in NESTED order."""
+    return "Norder,Npix\n" + "".join(f"{order},{npix}\n" for order, npix in leaves)
+
+
+def leaves_of(text: str) -> list[tuple[int, int]]:
+    """The (order, npix) of a `partition_info.csv`; other columns are ignored."""
+    lines = text.strip().splitlines()
+    header = [name.strip() for name in lines[0].split(",")]
+    order_at, npix_at = header.index("Norder"), header.index("Npix")
+    split = (line.split(",") for line in lines[1:])
+    return [(int(cells[order_at]), int(cells[npix_at])) for cells in split]
+
+
+def moc_text(leaves: Iterable[tuple[int, int]]) -> str:
+    """An ASCII MOC of the leaves (IVOA MOC 2.0, section 4.3.2)."""
+    by_order: dict[int, list[int]] = {}
+    for order, npix in leaves:
+        by_order.setdefault(order, []).append(npix)
+    return " ".join(f"{order}/{' '.join(map(str, sorted(cells)))}" for order, cells in sorted(by_order.items())) + "\n"
+
+
+def common_metadata(schema: pa.Schema) -> bytes:
+    """`_common_metadata`: a Parquet file of the schema and no rows."""
+    sink = io.BytesIO()
+    pq.write_metadata(schema, sink)
+    return sink.getvalue()
