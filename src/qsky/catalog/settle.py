@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from qsky.catalog import layout
 from qsky.catalog.model import HEALPIX_COLUMN, Kind, Revision, Table
 from qsky.catalog.types import arrow_type
-from qsky.storage import layout
 from qsky.storage.store import Store, fsync_folder
 
 
@@ -76,6 +76,7 @@ def _settle_table(store: Store, revision: Revision, table: Table, staged: set[st
         version,
         stored_schema(table),
         added,
+        partitioned=table.kind is not Kind.REPLICATED,
         revision=revision.number,
         load=revision.load,
         when_ms=when_ms,
@@ -112,6 +113,7 @@ def stored_schema(table: Table) -> pa.Schema:
 def _write_side_files(
     store: Store, revision: Revision, table: Table, rows: list[dict[str, object]], *, overlap: bool
 ) -> None:
+    from qsky.catalog import hats_properties
     from qsky.storage import hats
 
     folder = layout.table_path(table, overlap=overlap)
@@ -122,17 +124,17 @@ def _write_side_files(
     store.replace(f"{folder}/dataset/_common_metadata", hats.common_metadata(stored_schema(table)))
     store.replace(f"{folder}/moc.txt", hats.moc_text(leaves).encode())
     store.replace(f"{folder}/partition_info.csv", hats.partition_info(leaves).encode())
-    text = hats.table_properties(revision.database, table, count, revision.created, overlap=overlap)
+    text = hats_properties.table_properties(revision.database, table, count, revision.created, overlap=overlap)
     store.replace(f"{folder}/hats.properties", text.encode())
 
 
 def _write_collections(store: Store, revision: Revision) -> None:
-    from qsky.storage import hats
+    from qsky.catalog import hats_properties
 
     for table in revision.tables:
         if table.kind is Kind.DIRECTOR and table.attached is None and table.name in revision.changed:
             path = f"{layout.collection_path(table.name)}/collection.properties"
-            store.replace(path, hats.collection_properties(table, revision.created).encode())
+            store.replace(path, hats_properties.collection_properties(table, revision.created).encode())
 
 
 def unsettled(store: Store, load: str) -> bool:

@@ -16,11 +16,11 @@ from typing import Final
 
 import pyarrow as pa
 
+from qsky.catalog import layout
 from qsky.catalog.model import FORMAT, Revision, Table, revision_from_json
 from qsky.catalog.settle import settle
 from qsky.catalog.snapshot import Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.errors import QskyError
-from qsky.storage import layout
 from qsky.storage.store import Store
 
 _SNAPSHOTS_HELD: Final = 64

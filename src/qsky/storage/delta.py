@@ -61,7 +61,15 @@ def load_at(dataset: Path, version: int) -> str | None:
 
 
 def commit(
-    dataset: Path, version: int, schema: pa.Schema, added: Sequence[Added], *, revision: int, load: str, when_ms: int
+    dataset: Path,
+    version: int,
+    schema: pa.Schema,
+    added: Sequence[Added],
+    *,
+    partitioned: bool,
+    revision: int,
+    load: str,
+    when_ms: int,
 ) -> None:
     """Make `version` of the log add the parts: version 0 makes the table. Done already by the same load: nothing happens.
 
@@ -73,7 +81,6 @@ def commit(
         return
     properties = CommitProperties(custom_metadata={_LOAD: load, _REVISION: str(revision)}, max_commit_retries=0)
     actions = [_action(part, when_ms) for part in added]
-    partitioned = any(part.leaf for part in added) or dataset.parent.name.startswith("g") and ".hats" in str(dataset)
     fields = [pa.field(name, kind) for name, kind in _PARTITION_FIELDS] if partitioned else []
     full_schema = pa.schema([pa.field(f.name, f.type) for f in schema] + fields)
     names = [field.name for field in fields]

@@ -12,18 +12,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from qsky.catalog.model import IndexSegment
 from qsky.errors import QskyError
 from qsky.sky.healpix import Ints
 
 _MAGIC: Final = b"QSKYIDX1"
 _HEADER: Final = 64
+
+
+class Segment(Protocol):
+    """What is known of a segment file: its name and its key fences (`low` and `high`, both inclusive)."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def low(self) -> int: ...
+    @property
+    def high(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ def open_segment(path: Path) -> tuple[Keys, Ints]:
     return Keys(mapped[0], None if columns == 2 else mapped[1]), mapped[-1]
 
 
-def lookup(folder: Path, segments: Sequence[IndexSegment], keys: Keys) -> tuple[Ints, Ints]:
+def lookup(folder: Path, segments: Sequence[Segment], keys: Keys) -> tuple[Ints, Ints]:
     """Every place a key is found: (places in `keys`, cells), shapes (m,), in the order of `keys`.
 
     A key that several segments hold is found several times. `folder` is what segment names are relative to.
