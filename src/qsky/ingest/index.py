@@ -1,0 +1,111 @@
+"""Building the director index: the keys of a load sorted into segments, and every duplicate found on the way.
+
+Keys are taken range by range, so that memory stays bounded however many there are. Called by `ingest.load` and
+`ingest.regenerate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from qsky.catalog.model import IndexSegment, Table
+from qsky.catalog.snapshot import Tiling
+from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.sky.healpix import Ints
+from qsky.storage.keyindex import Keys, keys_of, lookup, segment_bytes
+from qsky.storage.store import Store
+
+_KEYS_AT_ONCE: Final = 12_000_000
+_SAMPLES: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """The segments of a load, and whether each key lies in one chunk only."""
+
+    segments: tuple[IndexSegment, ...]
+    unique: bool
+
+
+KeyColumns = Iterable[tuple[pa.ChunkedArray, Ints]]  # the keys and cells of one run after the other
+
+
+def build_index(
+    columns: KeyColumns, store: Store, table: Table, tiling: Tiling, settings: Settings, *, allow_duplicates: bool
+) -> Indexed:
+    """Write the segments of these keys as side files. `table.index` is what is there already.
+
+    Raises duplicate-keys, with examples, unless duplicates are allowed.
+    """
+    runs = [(keys_of(column), cells) for column, cells in columns]
+    unique = table.key_unique
+    segments = []
+    for keys, cells in _sorted_ranges(runs, settings):
+        old_places, old_cells = lookup(store.folder, table.index, keys)
+        repeats = keys.repeats()
+        if (repeats.any() or len(old_places)) and not allow_duplicates:
+            raise _duplicates(table, keys, np.union1d(np.flatnonzero(repeats), old_places), settings)
+        leaves = tiling.leaf_of(cells)
+        unique &= not bool(np.any(repeats[1:] & (leaves[1:] != leaves[:-1])))
+        unique &= bool(np.all(tiling.leaf_of(old_cells) == leaves[old_places]))
+        name = store.create_side_file("index", segment_bytes(keys, cells), "idx")
+        segments.append(IndexSegment(name, len(keys), int(keys.high[0]), int(keys.high[-1])))
+    return Indexed(tuple(segments), unique)
+
+
+def _sorted_ranges(runs: list[tuple[Keys, Ints]], settings: Settings) -> Iterator[tuple[Keys, Ints]]:
+    """All keys in ascending order, a range at a time; equal keys are in one range."""
+    total = sum(len(keys) for keys, _ in runs)
+    if total == 0:
+        return
+    at_once = max(1, min(_KEYS_AT_ONCE, settings.index_segment_bytes_max // 24))
+    fences = _fences([keys.high for keys, _ in runs], -(-total // at_once))
+    for low, high in zip([None, *fences], [*fences, None], strict=True):
+        taken = [
+            (keys.take(places), cells[places]) for keys, cells in runs if len(places := _between(keys.high, low, high))
+        ]
+        if not taken:
+            continue
+        lows = [keys.low for keys, _ in taken if keys.low is not None]
+        keys = Keys(np.concatenate([keys.high for keys, _ in taken]), np.concatenate(lows) if lows else None)
+        cells = np.concatenate([cells for _, cells in taken])
+        order = keys.order()
+        yield keys.take(order), cells[order]
+
+
+def _fences(columns: list[Ints], ranges: int) -> list[int]:
+    """Values that cut the keys into about equal ranges, by a sample."""
+    if ranges <= 1:
+        return []
+    step = max(1, sum(map(len, columns)) // _SAMPLES)
+    sample = np.sort(np.concatenate([column[::step] for column in columns]))
+    return sorted({int(sample[len(sample) * i // ranges]) for i in range(1, ranges)})
+
+
+def _between(values: Ints, low: int | None, high: int | None) -> Ints:
+    if low is None and high is None:
+        return np.arange(len(values))
+    inside = np.ones(len(values), dtype=bool)
+    if low is not None:
+        inside &= values >= low
+    if high is not None:
+        inside &= values < high
+    return np.flatnonzero(inside)
+
+
+def _duplicates(table: Table, keys: Keys, places: Ints, settings: Settings) -> QskyError:
+    examples = ""
+    if keys.low is None:
+        values = np.unique(keys.high[places])[: settings.rejects_shown]
+        examples = f": {', '.join(map(str, values))}{', ...' if len(places) > len(values) else ''}"
+    return QskyError(
+        "duplicate-keys",
+        f"The key {table.key} of the director {table.name} is not unique; {len(places)} rows or more repeat a key{examples}.",
+        hint="Load each key once, or pass --allow-duplicate-keys (joins on this key are then slower).",
+    )

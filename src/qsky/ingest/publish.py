@@ -1,0 +1,156 @@
+"""The only commit point: a revision file created exclusively, under the next number, or not at all.
+
+A change is a function from the current revision to the next. If somebody else published in between and touched
+nothing we wrote or relied on, the change is applied again to the newer revision; otherwise it is a conflict and
+nothing of ours is seen. Called by loads and maintenance; the parts are staged before.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from qsky import __version__
+from qsky.catalog import layout
+from qsky.catalog.model import Provenance, Revision, Table
+from qsky.catalog.settle import settle
+from qsky.catalog.store import Catalog, read_revision
+from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.events import Listener, Notice
+from qsky.storage import delta
+from qsky.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to publish. `writes` are the tables it makes, alters or drops, `reads` those it relied on."""
+
+    operation: str
+    load: str
+    apply: Callable[[Revision], Revision]
+    writes: frozenset[str]
+    reads: frozenset[str] = frozenset()
+    provenance: Provenance = Provenance()
+
+
+def new_load_id() -> str:
+    """Unique, sortable by time, without the dash that ends it in part names."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}x{uuid4().hex[:12]}"
+
+
+def current_revision(catalog: Catalog, database: str) -> Revision:
+    """The revision a change starts from; number 0, without tables, if the database does not exist yet."""
+    if catalog.numbers(database):
+        return catalog.revision(database)
+    return Revision(
+        database=database, number=0, parent=0, created="", by="", operation="", load="", qsky=__version__, tables=()
+    )
+
+
+def publish(catalog: Catalog, start: Revision, change: Change, settings: Settings, listener: Listener) -> Revision:
+    """Make `change` the next revision; the revision as published.
+
+    Raises load-conflict, foreign-commit, disk-full, no-access; then nothing of the change is seen by anybody.
+    """
+    store = catalog.store(start.database)
+    for _ in range(settings.publish_attempts_max):
+        base = current_revision(catalog, start.database)
+        _refuse_conflicts(store, start, base, change)
+        _refuse_foreign_commits(store, base, change.writes)
+        revision = _stamped(change.apply(base), base, change)
+        content = json.dumps(revision.to_json(), ensure_ascii=False, indent=1).encode()
+        if store.create(layout.revision_path(revision.number), content):
+            _settle_or_tell(store, revision, listener)
+            return revision
+    raise QskyError(
+        "load-conflict",
+        f"Other loads published {settings.publish_attempts_max} revisions of {start.database} while this one tried to.",
+        hint="Try again when the database is quieter.",
+    )
+
+
+def _stamped(revision: Revision, base: Revision, change: Change) -> Revision:
+    return replace(
+        revision,
+        number=base.number + 1,
+        parent=base.number,
+        created=datetime.now(UTC).isoformat(),
+        by=_who(),
+        operation=change.operation,
+        load=change.load,
+        qsky=__version__,
+        changed=tuple(sorted(change.writes)),
+        provenance=change.provenance,
+    )
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def _refuse_conflicts(store: Store, start: Revision, base: Revision, change: Change) -> None:
+    """Raise load-conflict if a revision after `start` touched what the change wrote or relied on."""
+    touched = change.writes | change.reads
+    for number in range(start.number + 1, base.number + 1):
+        winner = read_revision(store, number)
+        both = sorted(touched.intersection(winner.changed))
+        if both:
+            raise QskyError(
+                "load-conflict",
+                f"Another {winner.operation} of {start.database}.{both[0]} was published first, as revision {number}; "
+                "this one was not published and nothing of it is visible.",
+                hint="Run it again: it will stand on the newer revision.",
+            )
+
+
+def _refuse_foreign_commits(store: Store, base: Revision, writes: frozenset[str]) -> None:
+    """Raise foreign-commit if a Delta log of a table we change holds more than its revision says."""
+    for table in base.tables:
+        if table.name in writes and table.attached is None:
+            refuse_foreign_commit(store, base, table)
+
+
+def refuse_foreign_commit(store: Store, base: Revision, table: Table) -> None:
+    """Raise foreign-commit unless the logs of a table end where the revision says, or `verify` has seen them."""
+    for overlap, version in ((False, table.delta_version), (True, table.overlap_delta_version)):
+        if overlap and not table.has_overlap:
+            continue
+        dataset = layout.dataset_path(table, overlap=overlap)
+        if delta.newest_version(store.path(dataset)) > version:
+            raise QskyError(
+                "foreign-commit",
+                f"Another program wrote to the Delta log of {base.database}.{table.name}; Qsky will not write on top of it.",
+                hint=f"Run `qsky verify {base.database}` to see what it did, then compact or drop the table.",
+            )
+
+
+def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> None:
+    """The revision is published whatever happens now; what is left is done again by whoever opens it next."""
+    try:
+        settle(store, revision)
+    except QskyError as error:
+        listener(Notice(f"Revision {revision.number} is published, but not finished for other readers: {error}"))
+
+
+def discard(store: Store, load: str) -> None:
+    """Remove what a load staged. Harmless after publication: settling has removed it."""
+    with suppress(OSError):
+        store.remove_tree(layout.staging_path(load))
+        store.remove_tree(scratch_path(load))
+
+
+def scratch_path(load: str) -> str:
+    """Where a load keeps its runs; never named by a revision."""
+    return f"{layout.SIDE}/scratch/{load}"
