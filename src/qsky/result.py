@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
+
+from qsky.output.grid import html_grid, text_grid
 
 if TYPE_CHECKING:
     import pandas
     import polars
     from astropy.table import Table as AstropyTable
+
+_ROWS_SHOWN: Final = 10
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,18 @@ class Result:
 
     def to_astropy(self) -> AstropyTable:
         """An astropy Table with units and descriptions; NULLs are masked."""
-        from qsky.result_astropy import astropy_table
+        from qsky.output.astropy_table import astropy_table
 
         return astropy_table(self.arrow())
+
+    def __repr__(self) -> str:
+        if self._table is None and self._batches is None:
+            return f"<Result of {len(self.schema)} columns, read as a stream>"
+        return f"{text_grid(self.arrow(), _ROWS_SHOWN)}\n{len(self):,} rows"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_grid(self.arrow(), _ROWS_SHOWN)
 
     def explain(self) -> str:
         return self.facts.explanation

@@ -1,0 +1,84 @@
+"""Writes docs/settings.md, docs/errors.md and docs/commands.md from the code. `make docs` runs it; a test compares."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+from qsky.config import Settings
+from qsky.errors import CODES
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+_FAMILIES = {
+    "usage": "The command or call is off; nothing was started. Exit status 2.",
+    "data": "The input cannot be loaded as it is; the old revision is untouched.",
+    "query": "The SQL cannot be answered as it is.",
+    "limit": "A named setting was reached (see [settings](settings.md)).",
+    "conflict": "Somebody else was first.",
+    "storage": "The disk, a file, or the folder is not as it should be.",
+    "cancelled": "Stopped on request. Exit status 130 on the command line.",
+    "internal": "A defect. Please report it with what `--debug` shows.",
+}
+
+
+def errors_page() -> str:
+    """Every error code by family."""
+    lines = [
+        "# Errors",
+        "",
+        "An error is one sentence, a code that stays the same across versions, a hint, and for SQL the place in the text.",
+        "In Python it is `qsky.QskyError` with `code`, `message`, `hint`, `line` and `column`; on the command line it is",
+        "printed without a traceback (`--debug` shows one), and the exit status is 1, or 2 for wrong usage.",
+        "This page is made from `src/qsky/errors.py` by `make docs`.",
+    ]
+    for family, about in _FAMILIES.items():
+        lines += ["", f"## {family}", "", about, "", "| code | meaning |", "|---|---|"]
+        lines += [f"| `{code.name}` | {code.about} |" for code in CODES.values() if code.family == family]
+    return "\n".join(lines) + "\n"
+
+
+def settings_page() -> str:
+    """Every setting with its default and bounds."""
+    lines = [
+        "# Settings",
+        "",
+        "Every limit, size and timeout has a name. A setting is read from the environment variable `QSKY_` and its name",
+        "in capitals (`QSKY_THREADS=4`), or given in Python: `qsky.connect(root, threads=4)`. The defaults suit a laptop.",
+        "This page is made from `src/qsky/config.py` by `make docs`.",
+        "",
+        "| setting | default | from | to | what it is |",
+        "|---|---|---|---|---|",
+    ]
+    for spec in fields(Settings):
+        low, high = spec.metadata["low"], spec.metadata["high"]
+        lines.append(f"| `{spec.name}` | {spec.default:,} | {low:,} | {high:,} | {spec.metadata['about']} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands_page() -> str:
+    """Every command with its options, as `--help` shows it."""
+    from qsky.cli.reference import command_helps
+
+    lines = [
+        "# Commands",
+        "",
+        "The root is given by `--root`, else by `QSKY_ROOT`, else it is `./qsky-data`. Exit status: 0 done, 1 failed,",
+        "2 wrong usage, 130 stopped by Ctrl-C. This page is made from the commands' own `--help` by `make docs`.",
+    ]
+    for name, text in command_helps():
+        lines += ["", f"## {name}", "", "```text", text.strip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"errors.md": errors_page, "settings.md": settings_page, "commands.md": commands_page}
+
+
+def main() -> None:
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+        print(f"docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The formats an answer can be written in, one table. The command line calls `write`; a server will.
+
+A format gets a schema, batches and a sink of bytes, and knows nothing of queries. Text, Parquet and Arrow are written
+as the batches come; FITS and VOTable, whose headers count the rows, hold the answer whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qsky.errors import QskyError
+from qsky.output.text import write_delimited, write_json, write_json_lines
+
+Batches = Iterable[pa.RecordBatch]
+Writer = Callable[[pa.Schema, Batches, IO[bytes]], None]
+
+
+def _csv(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    write_delimited(schema, batches, sink, ",")
+
+
+def _tsv(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    write_delimited(schema, batches, sink, "\t")
+
+
+def _arrow(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _parquet(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _fits(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    from qsky.output.astropy_table import write_fits
+
+    write_fits(pa.Table.from_batches(batches, schema=schema), sink)
+
+
+def _votable(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    from qsky.output.astropy_table import write_votable
+
+    write_votable(pa.Table.from_batches(batches, schema=schema), sink)
+
+
+WRITERS: Final[dict[str, Writer]] = {
+    "csv": _csv,
+    "tsv": _tsv,
+    "json": write_json,
+    "jsonl": write_json_lines,
+    "votable": _votable,
+    "fits": _fits,
+    "parquet": _parquet,
+    "arrow": _arrow,
+}
+TEXT_FORMATS: Final = frozenset({"csv", "tsv", "json", "jsonl", "votable"})
+_SUFFIXES: Final = {"vot": "votable", "xml": "votable", "fit": "fits", "pq": "parquet", "arrows": "arrow"}
+
+
+def format_of(file: Path) -> str | None:
+    """The format that a file's name asks for, if it does."""
+    suffix = file.suffix.lower().lstrip(".")
+    name = _SUFFIXES.get(suffix, suffix)
+    return name if name in WRITERS else None
+
+
+def write(format_name: str, schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
+    """Write an answer. Raises usage for a format that is not one; whatever reading the batches raises."""
+    if format_name not in WRITERS:
+        raise QskyError(
+            "usage", f"{format_name!r} is not a format of answers.", hint=f"Known: table, {', '.join(WRITERS)}."
+        )
+    WRITERS[format_name](schema, batches, sink)
