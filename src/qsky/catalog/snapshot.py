@@ -17,6 +17,7 @@ from qsky.catalog.model import Table
 from qsky.sky.healpix import CELLS_29, ORDER_MAX, Ints
 
 NO_KEY: Final = np.iinfo(np.int64).min
+COLUMN_SEPARATOR: Final = "\x1f"
 
 PARTS_SCHEMA: Final = pa.schema(
     [
@@ -30,6 +31,8 @@ PARTS_SCHEMA: Final = pa.schema(
         pa.field("key_min", pa.int64()),  # of integer keys
         pa.field("key_max", pa.int64()),
         pa.field("orphans", pa.bool_(), nullable=False),  # rows whose director is not there
+        # The names of the columns it was written with, the same for all parts of one load.
+        pa.field("columns", pa.dictionary(pa.int32(), pa.string()), nullable=False),
     ]
 )
 
@@ -98,7 +101,8 @@ def arrow_bytes(table: pa.Table) -> bytes:
 class Parts:
     """The parts of one table (or overlap), sorted by the start of their leaf, then path. Shapes (n,).
 
-    `lacks[schema_ids[i]]` names the table's columns that part i was written before.
+    `columns[schema_ids[i]]` names the columns part i was written with, `lacks[schema_ids[i]]` those of the table that
+    came later.
     """
 
     paths: pa.StringArray
@@ -112,6 +116,7 @@ class Parts:
     key_max: Ints
     orphans: NDArray[np.bool_]
     schema_ids: NDArray[np.int32]
+    columns: tuple[str, ...]
     lacks: tuple[tuple[str, ...], ...]
     leaf_starts: Ints = field(init=False, compare=False, repr=False)
     leaf_ends: Ints = field(init=False, compare=False, repr=False)
@@ -149,17 +154,18 @@ def _spans(low: Ints, high: Ints) -> Ints:
 
 
 def parts_of_manifests(manifests: list[pa.Table], columns: tuple[str, ...]) -> Parts:
-    """The union of manifests. Each has `PARTS_SCHEMA` and, in its metadata, the `columns` its parts were written with."""
-    lacks = tuple(_lacking(manifest, columns) for manifest in manifests)
-    table = pa.concat_tables([m.cast(PARTS_SCHEMA) for m in manifests]) if manifests else PARTS_SCHEMA.empty_table()
-    schema_ids = np.repeat(np.arange(len(manifests), dtype=np.int32), [m.num_rows for m in manifests])
+    """The union of manifests, tables of `PARTS_SCHEMA`, seen from a table that now has `columns`."""
+    table = pa.concat_tables(manifests) if manifests else PARTS_SCHEMA.empty_table()
+    table = table.unify_dictionaries().combine_chunks()
     norder, npix = _ints(table, "norder"), _ints(table, "npix")
     order = np.lexsort((np.arange(len(npix)), npix << (2 * (ORDER_MAX - norder))))
+    written = table["columns"].chunk(0) if table.num_rows else pa.array([], PARTS_SCHEMA.field("columns").type)
     return Parts(
         paths=table["path"].combine_chunks().take(pa.array(order)),
         norder=norder[order].astype(np.uint8),
-        schema_ids=schema_ids[order],
-        lacks=lacks,
+        schema_ids=written.indices.to_numpy(zero_copy_only=False)[order].astype(np.int32),
+        columns=tuple(written.dictionary.to_pylist()),
+        lacks=tuple(_lacking(names, columns) for names in written.dictionary.to_pylist()),
         orphans=table["orphans"].to_numpy(zero_copy_only=False)[order].astype(bool),
         **{
             name: _ints(table, name)[order]
@@ -168,11 +174,8 @@ def parts_of_manifests(manifests: list[pa.Table], columns: tuple[str, ...]) -> P
     )
 
 
-def _lacking(manifest: pa.Table, columns: tuple[str, ...]) -> tuple[str, ...]:
-    written = (manifest.schema.metadata or {}).get(b"columns")
-    if written is None:
-        return ()
-    have = set(written.decode().split("\x1f"))
+def _lacking(written: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    have = set(written.split(COLUMN_SEPARATOR))
     return tuple(name for name in columns if name not in have)
 
 

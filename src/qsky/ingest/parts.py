@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from qsky.catalog import layout
 from qsky.catalog.model import HEALPIX_COLUMN, Table
-from qsky.catalog.snapshot import PARTS_SCHEMA, arrow_bytes
+from qsky.catalog.snapshot import COLUMN_SEPARATOR, PARTS_SCHEMA, arrow_bytes
 from qsky.config import Settings
 from qsky.ingest.runs import ints_of
 from qsky.storage.store import DIGEST_LETTERS, Store, io_errors
@@ -42,6 +42,7 @@ class PartRow:
     key_min: int | None
     key_max: int | None
     orphans: bool
+    columns: str
 
 
 class PartWriter:
@@ -75,7 +76,11 @@ class PartWriter:
         cells = ints_of(rows, HEALPIX_COLUMN) if table.partitioned else None
         low, high = (int(cells[0]), int(cells[-1])) if cells is not None else (0, 0)
         key_low, key_high = _key_range(rows, table.key)
-        return [PartRow(path, *leaf, rows.num_rows, len(content), low, high, key_low, key_high, orphans)]
+        return [
+            PartRow(
+                path, *leaf, rows.num_rows, len(content), low, high, key_low, key_high, orphans, columns_text(table)
+            )
+        ]
 
     def _encode(self, rows: pa.Table, table: Table) -> pa.Buffer:
         sink = pa.BufferOutputStream()
@@ -126,9 +131,12 @@ def _write_durably(store: Store, name: str, content: pa.Buffer) -> None:
         os.fsync(file.fileno())
 
 
-def manifest_bytes(parts: list[PartRow], table: Table) -> bytes:
-    """A manifest of parts written with all of the table's columns."""
-    columns = "\x1f".join(column.name for column in table.columns)
-    schema = PARTS_SCHEMA.with_metadata({"columns": columns})
+def columns_text(table: Table) -> str:
+    """The table's column names, as a manifest keeps what a part was written with."""
+    return COLUMN_SEPARATOR.join(column.name for column in table.columns)
+
+
+def manifest_bytes(parts: list[PartRow]) -> bytes:
+    """A manifest of parts."""
     ordered = sorted(parts, key=lambda part: (part.npix << 2 * (29 - part.norder), part.path))
-    return arrow_bytes(pa.Table.from_pylist([asdict(part) for part in ordered], schema=schema))
+    return arrow_bytes(pa.Table.from_pylist([asdict(part) for part in ordered], schema=PARTS_SCHEMA))

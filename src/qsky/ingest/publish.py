@@ -13,8 +13,9 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Final
 from uuid import uuid4
 
 from qsky import __version__
@@ -29,6 +30,9 @@ from qsky.storage import delta
 from qsky.storage.store import Store
 
 
+FOREIGN_SEEN: Final = f"{layout.SIDE}/foreign-seen.json"
+
+
 @dataclass(frozen=True)
 class Change:
     """What to publish. `writes` are the tables it makes, alters or drops, `reads` those it relied on."""
@@ -38,7 +42,7 @@ class Change:
     apply: Callable[[Revision], Revision]
     writes: frozenset[str]
     reads: frozenset[str] = frozenset()
-    provenance: Provenance = Provenance()
+    provenance: Provenance = field(default_factory=Provenance)
 
 
 def new_load_id() -> str:
@@ -123,17 +127,27 @@ def _refuse_foreign_commits(store: Store, base: Revision, writes: frozenset[str]
 
 
 def refuse_foreign_commit(store: Store, base: Revision, table: Table) -> None:
-    """Raise foreign-commit unless the logs of a table end where the revision says, or `verify` has seen them."""
+    """Raise foreign-commit unless the logs of a table end where the revision says, or `verify` has seen how they end."""
+    seen = foreign_versions_seen(store)
     for overlap, version in ((False, table.delta_version), (True, table.overlap_delta_version)):
         if overlap and not table.has_overlap:
             continue
         dataset = layout.dataset_path(table, overlap=overlap)
-        if delta.newest_version(store.path(dataset)) > version:
+        if delta.newest_version(store.path(dataset)) > max(version, seen.get(dataset, -1)):
             raise QskyError(
                 "foreign-commit",
-                f"Another program wrote to the Delta log of {base.database}.{table.name}; Qsky will not write on top of it.",
-                hint=f"Run `qsky verify {base.database}` to see what it did, then compact or drop the table.",
+                f"Another program wrote to the Delta log of {base.database}.{table.name}.",
+                hint=f"Qsky's own answers are not affected. Run `qsky verify {base.database}` to see what it did; "
+                "after that the table can be written again.",
             )
+
+
+def foreign_versions_seen(store: Store) -> dict[str, int]:
+    """The newest foreign version that `verify` has shown, by dataset folder."""
+    if not store.exists(FOREIGN_SEEN):
+        return {}
+    found: dict[str, int] = json.loads(store.read(FOREIGN_SEEN))
+    return found
 
 
 def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> None:
@@ -144,11 +158,14 @@ def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> Non
         listener(Notice(f"Revision {revision.number} is published, but not finished for other readers: {error}"))
 
 
-def discard(store: Store, load: str) -> None:
-    """Remove what a load staged. Harmless after publication: settling has removed it."""
+def discard(catalog: Catalog, start: Revision, load: str) -> None:
+    """Remove what a load left behind, except what a revision names: a load that ended right after its commit point."""
+    store = catalog.store(start.database)
     with suppress(OSError):
-        store.remove_tree(layout.staging_path(load))
         store.remove_tree(scratch_path(load))
+        numbers = [number for number in catalog.numbers(start.database) if number > start.number]
+        if all(read_revision(store, number).load != load for number in numbers):
+            store.remove_tree(layout.staging_path(load))
 
 
 def scratch_path(load: str) -> str:

@@ -1,4 +1,4 @@
-"""What a load is asked to do, what it reports, and what the answer to "which table is that?" is before any row is read."""
+"""What a load is asked to do, what it reports, and which table it means before any row is read."""
 
 from __future__ import annotations
 

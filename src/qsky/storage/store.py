@@ -61,7 +61,9 @@ class Store:
         """A file named by its digest; the name. Writing the same bytes twice is one file."""
         digest = hashlib.sha256(content).hexdigest()[:DIGEST_LETTERS]
         name = f"_qsky/{kind}-{digest}.{suffix}"
-        self.create(name, content)
+        if not self.create(name, content):
+            # Somebody wrote the same before, perhaps for a revision that is gone: young again, so that vacuum waits.
+            os.utime(self.path(name))
         return name
 
     def names(self, folder: str) -> list[str]:
