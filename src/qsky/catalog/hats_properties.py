@@ -1,4 +1,4 @@
-"""What a table says of itself in the words of HATS: the properties of its catalogue and of its director's collection."""
+"""What a table says of itself in the words of HATS: properties of its catalogue and of its director's collection."""
 
 from __future__ import annotations
 

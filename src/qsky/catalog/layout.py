@@ -1,4 +1,4 @@
-"""Where everything lies under a root: the one place that spells paths. Pure; relative to a database's folder, "/"-separated.
+"""Where everything lies under a root: the one place that spells paths. Pure; relative to a database's folder.
 
 <root>/qsky.json                                              says that this is a root, and its format
 <root>/public/<database>/revisions/000042.json

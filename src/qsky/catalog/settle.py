@@ -25,7 +25,7 @@ from qsky.storage.store import Store, fsync_folder
 
 
 def settle(store: Store, revision: Revision) -> None:
-    """Finish the publication of the current revision if it is not finished. Raises foreign-commit, no-access, disk-full."""
+    """Finish the publication of the current revision, if need be. Raises foreign-commit, no-access, disk-full."""
     staging = layout.staging_path(revision.load)
     if not store.exists(staging):
         return

@@ -37,7 +37,7 @@ PARTS_SCHEMA: Final = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tiling:
     """The leaves of an adaptive HEALPix tree over the whole sphere, in NESTED order. Shapes (n,)."""
 
@@ -58,6 +58,10 @@ class Tiling:
     @property
     def ends(self) -> Ints:
         return np.append(self.starts[1:], CELLS_29)
+
+    def same_as(self, other: Tiling) -> bool:
+        """Whether both have the same leaves."""
+        return bool(np.array_equal(self.orders, other.orders) and np.array_equal(self.npix, other.npix))
 
     def leaf_of(self, cells_29: Ints) -> Ints:
         """The leaf (its place in this tiling) of each order-29 cell; shape (n,) to (n,)."""
@@ -97,7 +101,7 @@ def arrow_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """The parts of one table (or overlap), sorted by the start of their leaf, then path. Shapes (n,).
 
@@ -136,7 +140,7 @@ class Parts:
         return _spans(low, high)
 
     def meeting(self, starts: Ints, ends: Ints) -> Ints:
-        """Places of the parts with a row that may lie in one of the sorted, disjoint half-open ranges, by min and max."""
+        """Places of the parts with a row that may lie in one of the half-open ranges (sorted, disjoint), by min and max."""
         first = np.searchsorted(ends, self.hp_min, side="right")
         inside = first < len(starts)
         meets = np.zeros(len(self), dtype=bool)

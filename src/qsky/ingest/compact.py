@@ -87,7 +87,7 @@ class _Compaction:
         old = read_tiling(self.store, director.tiling)
         tiling = self._tiling(family)
         wider = self.overlap_arcsec is not None and self.overlap_arcsec != director.overlap_arcsec
-        if tiling == old and not wider and not any(self._scattered(table) for table in family):
+        if tiling.same_as(old) and not wider and not any(self._scattered(table) for table in family):
             return []
         name = self.store.create_side_file("tiling", tiling.to_bytes(), "arrow")
         overlap = director.overlap_arcsec if self.overlap_arcsec is None else self.overlap_arcsec

@@ -12,8 +12,8 @@ from qsky.catalog.store import Catalog, read_parts
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.events import Listener, silent
-from qsky.ingest.change import made_of, replacing
 from qsky.ingest.build import Built
+from qsky.ingest.change import made_of, replacing
 from qsky.ingest.parts import PartRow
 from qsky.ingest.publish import Change, discard, new_load_id, publish
 from qsky.ingest.regenerate import linked_parts, part_rows_of

@@ -135,3 +135,17 @@ def files_at(dataset: Path, version: int) -> dict[str, tuple[int, int]]:
         raise QskyError("damaged", f"The Delta log in {dataset} cannot be read: {error}.") from error
     columns = (table[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
     return {path: (size, rows) for path, size, rows in zip(*columns, strict=True)}
+
+
+def describe(dataset: Path, first: int, last: int) -> str:
+    """What versions did, in words: the operation and engine each names."""
+    told = []
+    for version in range(first, last + 1):
+        try:
+            lines = (dataset / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+        except FileNotFoundError:
+            continue
+        info = next((json.loads(line)["commitInfo"] for line in lines if "commitInfo" in line), {})
+        engine = info.get("engineInfo") or info.get("clientVersion") or "an unknown program"
+        told.append(f"version {version}: {info.get('operation', 'a change')} by {engine}")
+    return "; ".join(told)
