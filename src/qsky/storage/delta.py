@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
@@ -71,7 +71,7 @@ def commit(
     load: str,
     when_ms: int,
 ) -> None:
-    """Make `version` of the log add the parts: version 0 makes the table. Done already by the same load: nothing happens.
+    """Make `version` of the log add the parts; version 0 makes the table. Nothing happens if this load did it already.
 
     Raises foreign-commit if the version is somebody else's.
     """
@@ -82,7 +82,7 @@ def commit(
     properties = CommitProperties(custom_metadata={_LOAD: load, _REVISION: str(revision)}, max_commit_retries=0)
     actions = [_action(part, when_ms) for part in added]
     fields = [pa.field(name, kind) for name, kind in _PARTITION_FIELDS] if partitioned else []
-    full_schema = pa.schema([pa.field(f.name, f.type) for f in schema] + fields)
+    full_schema = Schema.from_arrow(pa.schema([pa.field(f.name, f.type) for f in schema] + fields))
     names = [field.name for field in fields]
     try:
         if version == 0:
