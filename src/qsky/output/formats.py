@@ -6,6 +6,8 @@ as the batches come; FITS and VOTable, whose headers count the rows, hold the an
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Final
@@ -80,3 +82,21 @@ def write(format_name: str, schema: pa.Schema, batches: Batches, sink: IO[bytes]
             "usage", f"{format_name!r} is not a format of answers.", hint=f"Known: table, {', '.join(WRITERS)}."
         )
     WRITERS[format_name](schema, batches, sink)
+
+
+def write_file(format_name: str, schema: pa.Schema, batches: Batches, file: Path) -> None:
+    """Write an answer to a file, which appears, or replaces an older one, only when it is whole.
+
+    Raises what `write` raises, and disk-full, no-access.
+    """
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as sink:
+            write(format_name, schema, batches, sink)
+        unfinished.replace(file)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise QskyError("disk-full", f"The disk is full: {file} could not be written.") from error
+        raise QskyError("no-access", f"{file} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -11,14 +11,16 @@ import pyarrow as pa
 
 from qsky.output.cells import as_text
 
-_CELL_LETTERS_MAX = 60
+CELL_LETTERS_MAX = 60
 
 
-def text_grid(table: pa.Table, rows_max: int, width_max: int | None = None) -> str:
+def text_grid(
+    table: pa.Table, rows_max: int, width_max: int | None = None, cell_letters_max: int = CELL_LETTERS_MAX
+) -> str:
     """Names, units and the first rows. Columns that do not fit in `width_max` letters are left out, and counted."""
     shown = table.slice(0, rows_max)
     units = any(_unit(field) for field in table.schema)
-    columns = [_lines(field, shown.column(i), units=units) for i, field in enumerate(table.schema)]
+    columns = [_lines(field, shown.column(i), cell_letters_max, units=units) for i, field in enumerate(table.schema)]
     widths = [max(map(len, lines)) for lines in columns]
     fitting = _fitting(widths, width_max)
     right = [_is_number(field.type) for field in table.schema]
@@ -39,23 +41,24 @@ def html_grid(table: pa.Table, rows_max: int) -> str:
         f"<th>{html.escape(field.name)}<br><small>{html.escape(_unit(field))}</small></th>" for field in table.schema
     )
     rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_cell(value))}</td>" for value in row) + "</tr>"
+        "<tr>" + "".join(f"<td>{html.escape(_cell(value, CELL_LETTERS_MAX))}</td>" for value in row) + "</tr>"
         for row in zip(*columns, strict=True)
     )
     count = f"{table.num_rows:,} rows" + (f", the first {shown.num_rows:,} shown" if _hides(table, shown) else "")
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table><p>{count}</p>"
 
 
-def _lines(field: pa.Field, values: pa.ChunkedArray, *, units: bool) -> list[str]:
+def _lines(field: pa.Field, values: pa.ChunkedArray, letters_max: int, *, units: bool) -> list[str]:
     """A column top to bottom: name, unit if any column has one, cells."""
-    return [field.name, *([_unit(field)] if units else []), *map(_cell, as_text(values).to_pylist())]
+    cells = [_cell(text, letters_max) for text in as_text(values).to_pylist()]
+    return [field.name, *([_unit(field)] if units else []), *cells]
 
 
-def _cell(text: str | None) -> str:
+def _cell(text: str | None, letters_max: int) -> str:
     if text is None:
         return "NULL"
     flat = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-    return flat if len(flat) <= _CELL_LETTERS_MAX else flat[: _CELL_LETTERS_MAX - 1] + "…"
+    return flat if len(flat) <= letters_max else flat[: letters_max - 1] + "…"
 
 
 def _unit(field: pa.Field) -> str:

@@ -1,0 +1,116 @@
+"""The `qsky` command: its options, how its commands are found, and how errors leave it.
+
+Exit status 0 done, 1 failed, 2 wrong usage, 130 stopped. An error is one sentence, a code and a hint; a traceback only
+with --debug. Nothing heavy is imported before a command runs, so that `qsky --help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from qsky import __version__
+from qsky.cli import catalogue, loading, query, upkeep
+from qsky.cli.interrupt import end_now, end_on_interrupt
+from qsky.cli.terminal import Terminal
+from qsky.errors import QskyError
+
+# Options that may stand before or after the command's name.
+_EVERYWHERE: Final = {"--root": True, "--quiet": False, "--debug": False}
+
+app = typer.Typer(
+    name="qsky",
+    help="SQL for the whole sky. --root, --quiet and --debug may also stand after the command.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"qsky {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    root: Annotated[Path, typer.Option(envvar="QSKY_ROOT", help="The folder that holds the databases.")] = Path(
+        "qsky-data"
+    ),
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but answers and errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What every command needs to know."""
+    context.obj = Terminal(root, quiet, debug)
+
+
+for _module in (loading, query, catalogue, upkeep):
+    for _name, _command in _module.COMMANDS.items():
+        app.command(_name)(_command)
+
+
+def hoisted(arguments: list[str]) -> list[str]:
+    """The arguments with the options that belong to every command moved to the front."""
+    front, rest = [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            rest += [argument, *waiting]
+        elif argument.split("=", 1)[0] in _EVERYWHERE:
+            front.append(argument)
+            if _EVERYWHERE.get(argument):
+                front += [value for value in [next(waiting, None)] if value is not None]
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def main() -> NoReturn:
+    """Run the command of this process and end it."""
+    end_on_interrupt()
+    arguments = hoisted(sys.argv[1:]) or ["--help"]
+    try:
+        status = app(arguments, prog_name="qsky", standalone_mode=False) or 0
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        end_now()
+    except BrokenPipeError:
+        # Whoever read the answer has seen enough; the interpreter must not complain when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        status = report(error)
+    sys.exit(status)
+
+
+def report(error: Exception) -> int:
+    """Tell the user; the exit status."""
+    if isinstance(error, TyperException):
+        known = QskyError("usage", error.format_message(), hint="See `qsky --help`.")
+    elif isinstance(error, QskyError):
+        if error.code.name == "cancelled":
+            end_now()
+        known = error
+    else:
+        known = _unknown(error)
+    print(f"qsky: {known}", file=sys.stderr)
+    return known.exit_status
+
+
+def _unknown(error: Exception) -> QskyError:
+    if isinstance(error, MemoryError):
+        return QskyError("limit-memory", "There is not enough memory.", hint="Set QSKY_MEMORY_BYTES_MAX lower.")
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return QskyError("internal", f"Qsky failed: {what}.", hint="This is a defect; --debug shows where.")

@@ -1,0 +1,252 @@
+"""`qsky synth`, `load` and `attach`: rows in. Turns options into a `LoadRequest` and its report into a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from qsky.cli.terminal import Terminal, size_text
+from qsky.errors import QskyError
+
+if TYPE_CHECKING:
+    from qsky.catalog.model import Kind, MatchEnd
+    from qsky.ingest.request import LoadReport, Mode
+
+
+class AngleUnit(StrEnum):
+    """How a position column can be written."""
+
+    DEG = "deg"
+    RAD = "rad"
+    HOURS = "hours"
+    SEXAGESIMAL = "sexagesimal"
+
+
+class SourceFormat(StrEnum):
+    """The formats that can be loaded."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    FITS = "fits"
+    VOTABLE = "votable"
+
+
+def synth(
+    context: typer.Context,
+    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the files.")],
+    objects: Annotated[float, typer.Option(help="How many objects (1e6 is fine).")] = 1e6,
+    sources_per_object: Annotated[float, typer.Option(help="Mean number of detections of an object.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same sky.")] = 1,
+) -> None:
+    """Make the files of a realistic sky of any size."""
+    from qsky.ingest.synth import SkyPlan
+
+    terminal: Terminal = context.obj
+    plan = SkyPlan(round(objects), sources_per_object, seed)
+    with terminal.working() as sky:
+        files = sky.synth(plan, into)
+    size = sum(file.stat().st_size for file in files)
+    terminal.say(f"{into}: {plan.objects:,} objects in {len(files)} files, {size_text(size)}.")
+
+
+def load(
+    context: typer.Context,
+    inputs: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or addresses.")],
+    into: Annotated[str, typer.Option(metavar="DB.TABLE", help="The table to load into.")],
+    director: Annotated[bool, typer.Option("--director", help="Partitioned by its own position.")] = False,
+    child_of: Annotated[
+        str | None, typer.Option(metavar="DB.TABLE", help="Rows lie with their director's, found by --key.")
+    ] = None,
+    match: Annotated[
+        str | None, typer.Option(metavar="DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2", help="Links the keys of two directors.")
+    ] = None,
+    replicated: Annotated[bool, typer.Option("--replicated", help="Small, whole everywhere.")] = False,
+    key: Annotated[str, typer.Option(metavar="COLUMN", help="The director's key.")] = "",
+    ra: Annotated[str, typer.Option(metavar="COLUMN", help="Right ascension.")] = "",
+    dec: Annotated[str, typer.Option(metavar="COLUMN", help="Declination.")] = "",
+    ra_unit: Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")] = None,
+    dec_unit: Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")] = None,
+    overlap: Annotated[float | None, typer.Option(metavar="ARCSEC", help="Overlap stored around chunks.")] = None,
+    append: Annotated[bool, typer.Option("--append", help="Add to the table.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Put the rows in the place of the old ones.")] = False,
+    max_rejects: Annotated[int | None, typer.Option(min=0, help="Rows that may be refused. [default: 0]")] = None,
+    allow_duplicate_keys: Annotated[bool, typer.Option("--allow-duplicate-keys", help="Let keys repeat.")] = False,
+    null: Annotated[
+        list[str] | None, typer.Option(metavar="VALUE", help="A value that means NULL; repeatable.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Of text files; default: found out.")] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Force a type; repeatable.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Columns of a text file without header; repeatable.")
+    ] = None,
+    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename; repeatable.")] = None,
+    omit: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave out; repeatable.")] = None,
+    ci: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Compare without case; repeatable.")] = None,
+    hdu: Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counted from 0.")] = None,
+    felis: Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")] = None,
+    format: Annotated[SourceFormat | None, typer.Option(help="Default: found out.")] = None,  # noqa: A002 - the option
+    description: Annotated[str, typer.Option(metavar="TEXT", help="What the table is.")] = "",
+) -> None:
+    """Load files into a table and publish a revision."""
+    from qsky.ingest.request import LoadRequest
+    from qsky.ingest.source import ReadOptions
+    from qsky.wire import split_name
+
+    terminal: Terminal = context.obj
+    database, table = split_name(into)
+    read = ReadOptions(
+        nulls=tuple(null or ()),
+        delimiter=_unescaped(delimiter),
+        columns=tuple(column or ()),
+        types=_pairs("--type", type_),
+        hdu=hdu,
+        ra_unit=ra_unit.value if ra_unit else "",
+        dec_unit=dec_unit.value if dec_unit else "",
+        rename=_pairs("--rename", rename),
+        drop=tuple(omit or ()),
+        felis=felis,
+    )
+    kind, parent, ends = _role(terminal, into, director, child_of, match, replicated, standing=append or replace)
+    request = LoadRequest(
+        database=database,
+        table=table,
+        kind=kind,
+        inputs=tuple(inputs),
+        key=key,
+        ra=ra,
+        dec=dec,
+        director=parent,
+        match=ends,
+        mode=_mode(append, replace),
+        overlap_arcsec=overlap,
+        allow_duplicate_keys=allow_duplicate_keys,
+        rejects_max=max_rejects,
+        read=read,
+        format=format.value if format else None,
+        collations=dict.fromkeys(ci or (), "ci"),
+        description=description,
+    )
+    with terminal.working() as sky:
+        report = sky.load(request)
+    _tell(terminal, report)
+
+
+def attach(
+    context: typer.Context,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A HATS catalogue: a folder or an address.")],
+    name: Annotated[str, typer.Option("--as", metavar="DB", help="The database it becomes.")],
+    margin: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Its margin catalogue, if it has one.")] = None,
+) -> None:
+    """Make a HATS catalogue readable where it lies."""
+    terminal: Terminal = context.obj
+    with terminal.working() as sky:
+        revision = sky.attach(address, name, margin=margin)
+    for table in revision.tables:
+        terminal.say(f"{name}.{table.name}: {table.rows:,} rows, attached.")
+
+
+COMMANDS: Final = {"synth": synth, "load": load, "attach": attach}
+
+
+def _unescaped(delimiter: str | None) -> str | None:
+    return "\t" if delimiter in ("\\t", "tab") else delimiter
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    r"""{"a": "b"} of ["a=b"]. Raises usage."""
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise QskyError("usage", f"{option} takes COLUMN=VALUE, not {text!r}.")
+        pairs[name] = value
+    return pairs
+
+
+def _mode(append: bool, replace: bool) -> Mode:
+    if append and replace:
+        raise QskyError("usage", "A load appends or replaces, not both.")
+    return "append" if append else "replace" if replace else "create"
+
+
+def _role(
+    terminal: Terminal,
+    into: str,
+    director: bool,
+    child_of: str | None,
+    match: str | None,
+    replicated: bool,
+    *,
+    standing: bool,
+) -> tuple[Kind, str, tuple[MatchEnd, ...]]:
+    """(kind, director of a child, ends of a match table). A standing table says it itself. Raises usage."""
+    from qsky.catalog.model import Kind
+
+    said = [director, child_of is not None, match is not None, replicated]
+    if sum(said) > 1:
+        raise QskyError("usage", "A table is one of --director, --child-of, --match and --replicated.")
+    if child_of is not None:
+        return Kind.CHILD, _same_database(child_of, into), ()
+    if match is not None:
+        return Kind.MATCH, "", _ends(match)
+    if director or replicated:
+        return Kind.DIRECTOR if director else Kind.REPLICATED, "", ()
+    if not standing:
+        raise QskyError(
+            "usage",
+            "The load does not say what the table is.",
+            hint="Add --director, --child-of, --match or --replicated.",
+        )
+    table = terminal.sky().table(into)
+    return table.kind, table.director, table.match
+
+
+def _same_database(child_of: str, into: str) -> str:
+    from qsky.wire import split_name
+
+    database, director = split_name(child_of)
+    if database.lower() != split_name(into)[0].lower():
+        raise QskyError("usage", f"{into} cannot be a child of {child_of}: a child lies in its director's database.")
+    return director
+
+
+def _ends(match: str) -> tuple[MatchEnd, ...]:
+    """The two ends of `director1:column1,director2:column2`. Raises usage."""
+    from qsky.catalog.model import MatchEnd
+
+    pairs = [end.partition(":") for end in match.split(",")]
+    if len(pairs) != 2 or not all(name and column for name, _, column in pairs):
+        raise QskyError("usage", f"--match takes DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2, not {match!r}.")
+    return tuple(MatchEnd(name, column) for name, _, column in pairs)
+
+
+def _tell(terminal: Terminal, report: LoadReport) -> None:
+    """What became of the rows."""
+    for line in _report_lines(report):
+        terminal.say(line)
+
+
+def _report_lines(report: LoadReport) -> Sequence[str]:
+    chunks = f" in {report.chunks:,} chunks" if report.chunks else ""
+    overlap = f", {report.overlap_rows:,} in overlaps" if report.overlap_rows else ""
+    speed = report.rows / max(report.seconds, 1e-3)
+    lines = [
+        f"{report.database}.{report.table}: {report.rows:,} rows{chunks}{overlap}, {size_text(report.bytes)}, "
+        f"revision {report.revision}, {report.seconds:.1f} s ({speed:,.0f} rows/s)"
+    ]
+    if report.rows_refused:
+        lines.append(f"  {report.rows_refused:,} rows were refused: {report.rejects_file}")
+    if report.orphan_rows:
+        lines.append(f"  {report.orphan_rows:,} rows wait for their director")
+    if report.orphans_placed:
+        lines.append(f"  {report.orphans_placed:,} rows that waited found their director")
+    nulled = ", ".join(f"{count:,} in {name}" for name, count in report.nan_nulled.items() if count)
+    if nulled:
+        lines.append(f"  NaN became NULL: {nulled}")
+    return lines

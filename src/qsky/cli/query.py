@@ -1,0 +1,144 @@
+"""`qsky query` and `qsky explain`: ask, and write the answer where it is wanted, in the format that is wanted."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from qsky.cli.terminal import Terminal, width
+from qsky.errors import QskyError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from qsky.result import Result
+
+_ROWS_SHOWN: Final = 100
+
+
+class Lang(StrEnum):
+    """The dialects a query can be written in."""
+
+    MYSQL = "mysql"
+    ADQL = "adql"
+    DUCKDB = "duckdb"
+
+
+class Format(StrEnum):
+    """The formats of answers; output.formats writes all but `table`."""
+
+    TABLE = "table"
+    CSV = "csv"
+    TSV = "tsv"
+    JSON = "json"
+    JSONL = "jsonl"
+    VOTABLE = "votable"
+    FITS = "fits"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+Text = Annotated[str, typer.Argument(metavar="SQL", help="One SELECT, or - to read it from stdin.")]
+LangOption = Annotated[Lang, typer.Option(help="The dialect of the text.")]
+DatabaseOption = Annotated[str | None, typer.Option(help="Where table names without a database are looked up.")]
+
+
+def query(
+    context: typer.Context,
+    sql: Text,
+    lang: LangOption = Lang.MYSQL,
+    database: DatabaseOption = None,
+    format: Annotated[  # noqa: A002 - the option's name
+        Format | None, typer.Option(help="How to write the answer; default: by the name of FILE, else table.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the answer to a file.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows that the format table shows.")] = _ROWS_SHOWN,
+) -> None:
+    """Answer a SELECT."""
+    terminal: Terminal = context.obj
+    chosen = _format(format, output)
+    started = time.perf_counter()
+    result = terminal.sky().sql(_text(sql), lang=lang.value, database=database)
+    counted = _Counted(result)
+    if chosen is Format.TABLE:
+        _show(result, rows, output)
+        counted.rows = len(result)
+    else:
+        _write(chosen, counted, output)
+    terminal.say(_summary(result, counted.rows, time.perf_counter() - started))
+
+
+def explain(context: typer.Context, sql: Text, lang: LangOption = Lang.MYSQL, database: DatabaseOption = None) -> None:
+    """Show how a SELECT would be answered, and why."""
+    terminal: Terminal = context.obj
+    print(terminal.sky().explain(_text(sql), lang=lang.value, database=database))
+
+
+COMMANDS: Final = {"query": query, "explain": explain}
+
+
+class _Counted:
+    """The batches of a result, counting rows as they pass."""
+
+    def __init__(self, result: Result) -> None:
+        self.schema = result.schema
+        self.rows = 0
+        self._result = result
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._result.batches():
+            self.rows += batch.num_rows
+            yield batch
+
+
+def _text(sql: str) -> str:
+    return sys.stdin.read() if sql == "-" else sql
+
+
+def _format(wanted: Format | None, output: Path | None) -> Format:
+    """The format asked for, else the one the file's name asks for. Raises usage."""
+    if wanted is None and output is not None:
+        from qsky.output.formats import format_of
+
+        named = format_of(output)
+        if named is None:
+            raise QskyError("usage", f"The name {output.name} does not tell a format.", hint="Pass --format.")
+        return Format(named)
+    chosen = wanted or Format.TABLE
+    if output is None and chosen in (Format.FITS, Format.PARQUET, Format.ARROW) and sys.stdout.isatty():
+        raise QskyError("usage", f"{chosen.value} is not for a terminal.", hint="Pass -o FILE.")
+    return chosen
+
+
+def _show(result: Result, rows_max: int, output: Path | None) -> None:
+    from qsky.output.grid import text_grid
+
+    if output is not None:
+        output.write_text(text_grid(result.arrow(), len(result)) + "\n", encoding="utf-8")
+    else:
+        print(text_grid(result.arrow(), rows_max, width()))
+
+
+def _write(chosen: Format, answer: _Counted, output: Path | None) -> None:
+    from qsky.output.formats import write, write_file
+
+    if output is None:
+        write(chosen.value, answer.schema, answer, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        write_file(chosen.value, answer.schema, answer, output)
+
+
+def _summary(result: Result, rows: int, seconds: float) -> str:
+    facts = result.facts
+    read = f", {facts.chunks_read:,} of {facts.chunks_total:,} chunks" if facts.chunks_total else ""
+    revisions = "".join(f", {database}@{number}" for database, number in facts.revisions)
+    return f"{rows:,} {'row' if rows == 1 else 'rows'} in {seconds:.3f} s{read}{revisions}"

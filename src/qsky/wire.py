@@ -1,0 +1,170 @@
+"""Where the parts are put together: `connect` opens a root, a `Sky` does everything with it that Qsky can do.
+
+The command line and Python users call this; it only connects, and holds no logic of its own. Parts are imported when
+they are first needed, because a shell's `qsky tables` should not wait for a query engine.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qsky.config import Settings, read_settings
+from qsky.errors import QskyError
+from qsky.events import Listener, silent
+
+if TYPE_CHECKING:
+    from qsky.catalog.model import Revision, Table
+    from qsky.catalog.store import Catalog
+    from qsky.engine import Engine
+    from qsky.ingest.request import LoadReport, LoadRequest
+    from qsky.ingest.synth import SkyPlan
+    from qsky.ingest.vacuum import VacuumReport
+    from qsky.ingest.verify import VerifyReport
+    from qsky.result import Result
+
+
+def connect(root: str | Path = "qsky-data", *, listener: Listener = silent, **settings: Any) -> Sky:
+    """Open the databases in a folder, which the first load makes. `settings` are those of docs/settings.md.
+
+    Raises bad-setting; usage for an address or an unknown setting. A folder that is no root is noticed on first use.
+    """
+    if "://" in str(root):
+        raise QskyError("usage", f"This Qsky opens folders; {root} is an address.")
+    unknown = sorted(set(settings) - set(Settings.__dataclass_fields__))
+    if unknown:
+        raise QskyError("usage", f"There is no setting {unknown[0]}.", hint="docs/settings.md lists them all.")
+    return Sky(Path(root), read_settings().with_changes(**settings), listener)
+
+
+class Sky:
+    """The databases of one root. Table names are `database.table`; every method raises `QskyError`."""
+
+    def __init__(self, root: Path, settings: Settings, listener: Listener = silent) -> None:
+        self.root = root
+        self.settings = settings
+        self._listener = listener
+
+    def __repr__(self) -> str:
+        return f"<Sky in {self.root}>"
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from qsky.catalog.store import Catalog
+
+        return Catalog(self.root)
+
+    def _made(self) -> Catalog:
+        """The catalogue of a root that is made if it is not there."""
+        from qsky.catalog.store import Catalog
+
+        Catalog(self.root, create=True)
+        return self._catalog
+
+    @cached_property
+    def _engine(self) -> Engine:
+        from qsky.engine import Engine
+
+        return Engine(self._catalog, self.settings)
+
+    # -- questions
+
+    def sql(self, text: str, *, lang: str = "mysql", database: str | None = None) -> Result:
+        """Answer one SELECT. `lang` is mysql, adql or duckdb; `database` is where bare table names are looked up."""
+        return self._engine.query(text, lang=lang, database=database)
+
+    def explain(self, text: str, *, lang: str = "mysql", database: str | None = None) -> str:
+        """How a SELECT would be answered: what is read, what runs per chunk and what after, and why."""
+        return self._engine.explain(text, lang=lang, database=database)
+
+    # -- what exists
+
+    def databases(self) -> list[str]:
+        """The names of the databases, sorted."""
+        return self._catalog.databases()
+
+    def revision(self, database: str, number: int | None = None) -> Revision:
+        """The current revision of a database, or a kept one."""
+        return self._catalog.revision(database, number)
+
+    def table(self, name: str) -> Table:
+        """What is known of a table: its columns, kind, rows."""
+        database, table = split_name(name)
+        return self._catalog.snapshot(database).table(table).table
+
+    def chunks(self, name: str) -> int:
+        """How many chunks of a table have rows."""
+        database, table = split_name(name)
+        parts = self._catalog.snapshot(database).table(table).parts
+        return len(set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)))
+
+    def history(self, database: str) -> list[Revision]:
+        """The kept revisions of a database, oldest first."""
+        return self._catalog.history(database)
+
+    # -- changes
+
+    def synth(self, plan: SkyPlan, folder: Path) -> list[Path]:
+        """Write the files of a synthetic sky into a folder; their paths."""
+        from qsky.ingest.synth import write_sky
+
+        return write_sky(plan, folder, self.settings, self._listener)
+
+    def load(self, request: LoadRequest) -> LoadReport:
+        """Load files into a table and publish a revision."""
+        from qsky.ingest.load import load
+
+        return load(self._made(), request, self.settings, self._listener)
+
+    def attach(self, address: str, database: str, *, margin: str | None = None) -> Revision:
+        """Make a HATS catalogue readable where it lies, as a database of one table."""
+        from qsky.ingest.attach import attach
+
+        return attach(self._made(), database, address, margin=margin)
+
+    def restore(self, database: str, number: int) -> Revision:
+        """Publish a kept revision again, as the newest."""
+        from qsky.ingest.maintain import restore
+
+        return restore(self._catalog, database, number, self.settings, self._listener)
+
+    def drop(self, name: str) -> None:
+        """Publish a revision without one table (`database.table`), or with none (`database`)."""
+        from qsky.ingest.maintain import drop
+
+        database, _, table = name.partition(".")
+        drop(self._catalog, database, table or None, self.settings, self._listener)
+
+    def compact(self, database: str, *, overlap_arcsec: float | None = None) -> Revision:
+        """Publish a new generation with fewer, fuller parts, a fresh tiling and, if given, another overlap."""
+        from qsky.ingest.compact import compact
+
+        return compact(self._catalog, database, self.settings, self._listener, overlap_arcsec=overlap_arcsec)
+
+    def vacuum(self, database: str) -> VacuumReport:
+        """Delete what no kept revision needs."""
+        from qsky.ingest.vacuum import vacuum
+
+        return vacuum(self._catalog, database, self.settings, self._listener)
+
+    def verify(self, database: str) -> VerifyReport:
+        """Check every file of the current revision: existence, size, digest, and what is inside."""
+        from qsky.ingest.verify import verify
+
+        return verify(self._catalog, database, self.settings, self._listener)
+
+    def export(self, name: str, folder: Path) -> int:
+        """Write a table's rows as a HATS catalogue of its own into a folder; how many."""
+        from qsky.ingest.export import export
+
+        database, table = split_name(name)
+        return export(self._catalog, database, table, folder, self.settings, self._listener)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """(database, table) of `database.table`. Raises usage."""
+    database, dot, table = name.partition(".")
+    if not (database and dot and table) or "." in table:
+        raise QskyError("usage", f"{name!r} is not the name of a table.", hint="Write it as database.table.")
+    return database, table
