@@ -50,7 +50,7 @@ class MatchEnd:
 
 @dataclass(frozen=True)
 class IndexSegment:
-    """One sorted file of (key, `_healpix_29`); `low` and `high` are its key fences (of hashes, for other than integers)."""
+    """One sorted file of (key, `_healpix_29`); `low`, `high` are its key fences (of hashes, for text keys)."""
 
     file: str
     rows: int

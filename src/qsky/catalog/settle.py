@@ -14,41 +14,46 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 
 from qsky.catalog import layout
 from qsky.catalog.model import HEALPIX_COLUMN, Kind, Revision, Table
 from qsky.catalog.types import arrow_type
-from qsky.storage.store import Store, fsync_folder
+from qsky.errors import QskyError
+from qsky.storage.store import Store, fsync_folder, io_errors
 
 
-def settle(store: Store, revision: Revision) -> None:
-    """Finish the publication of the current revision, if need be. Raises foreign-commit, no-access, disk-full."""
+def settle(store: Store, revision: Revision) -> list[QskyError]:
+    """Finish the publication of the current revision, if need be; foreign commits that stood in the way.
+
+    Raises no-access, disk-full, damaged.
+    """
     staging = layout.staging_path(revision.load)
     if not store.exists(staging):
-        return
+        return []
     with _one_settler(store):
         if not store.exists(staging):
-            return
+            return []
         staged = set(store.names(staging))
+        foreign = []
         for table in revision.tables:
             if table.name in revision.changed and table.attached is None:
-                _settle_table(store, revision, table, staged, overlap=False)
-                if table.has_overlap:
-                    _settle_table(store, revision, table, staged, overlap=True)
+                for overlap in (False, True) if table.has_overlap else (False,):
+                    foreign += _settle_table(store, revision, table, staged, overlap=overlap)
         _write_collections(store, revision)
         done = f"{staging}.done"
         os.rename(store.path(staging), store.path(done))
         store.remove_tree(done)
+        return foreign
 
 
 @contextmanager
 def _one_settler(store: Store) -> Iterator[None]:
     """One process at a time settles a database; the lock goes with the process that holds it."""
     path = store.path(f"{layout.SIDE}/settle.lock")
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    with io_errors(path.name):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -56,7 +61,9 @@ def _one_settler(store: Store) -> Iterator[None]:
         os.close(handle)
 
 
-def _settle_table(store: Store, revision: Revision, table: Table, staged: set[str], *, overlap: bool) -> None:
+def _settle_table(
+    store: Store, revision: Revision, table: Table, staged: set[str], *, overlap: bool
+) -> list[QskyError]:
     # Imported here: opening a settled database, the usual case, needs neither.
     from qsky.storage import delta
 
@@ -69,20 +76,25 @@ def _settle_table(store: Store, revision: Revision, table: Table, staged: set[st
         store.link(f"{layout.staging_path(revision.load)}/{row['path'].rsplit('/', 1)[-1]}", row["path"])
     for folder in {store.path(row["path"]).parent for row in new}:
         fsync_folder(folder)
-    when_ms = int(datetime.fromisoformat(revision.created).timestamp() * 1000)
-    added = [_added(row, dataset, table) for row in new]
-    delta.commit(
-        store.path(dataset),
-        version,
-        stored_schema(table),
-        added,
-        partitioned=table.kind is not Kind.REPLICATED,
-        revision=revision.number,
-        load=revision.load,
-        when_ms=when_ms,
-    )
     if table.kind is not Kind.REPLICATED:
         _write_side_files(store, revision, table, rows, overlap=overlap)
+    when_ms = int(datetime.fromisoformat(revision.created).timestamp() * 1000)
+    try:
+        delta.commit(
+            store.path(dataset),
+            version,
+            stored_schema(table),
+            [_added(row, dataset, table) for row in new],
+            partitioned=table.kind is not Kind.REPLICATED,
+            revision=revision.number,
+            load=revision.load,
+            when_ms=when_ms,
+        )
+    except QskyError as error:
+        if error.code.name != "foreign-commit":
+            raise
+        return [error]
+    return []
 
 
 def _manifest_rows(store: Store, name: str) -> list[dict[str, object]]:
@@ -135,8 +147,3 @@ def _write_collections(store: Store, revision: Revision) -> None:
         if table.kind is Kind.DIRECTOR and table.attached is None and table.name in revision.changed:
             path = f"{layout.collection_path(table.name)}/collection.properties"
             store.replace(path, hats_properties.collection_properties(table, revision.created).encode())
-
-
-def unsettled(store: Store, load: str) -> bool:
-    """Whether the publication of a load's revision has not finished."""
-    return Path(store.path(layout.staging_path(load))).exists()

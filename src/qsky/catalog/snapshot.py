@@ -140,7 +140,7 @@ class Parts:
         return _spans(low, high)
 
     def meeting(self, starts: Ints, ends: Ints) -> Ints:
-        """Places of the parts with a row that may lie in one of the half-open ranges (sorted, disjoint), by min and max."""
+        """Places of the parts with a row that may lie in one of the half-open ranges (sorted), by min and max."""
         first = np.searchsorted(ends, self.hp_min, side="right")
         inside = first < len(starts)
         meets = np.zeros(len(self), dtype=bool)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,7 @@ class DatabaseSnapshot:
 
     store: Store
     revision: Revision
+    staged: frozenset[str] = frozenset()  # parts that have not got their final names, because the root is read-only
     _opened: dict[str, TableSnapshot] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> TableSnapshot:
@@ -51,9 +52,32 @@ class DatabaseSnapshot:
             table=table,
             folder=table.attached.address if table.attached else str(self.store.folder),
             tiling=read_tiling(self.store, table.tiling) if table.tiling else None,
-            parts=read_parts(self.store, table.parts, names),
-            overlap=read_parts(self.store, table.overlap_parts, names),
+            parts=self._found(read_parts(self.store, table.parts, names)),
+            overlap=self._found(read_parts(self.store, table.overlap_parts, names)),
         )
+
+    def _found(self, parts: Parts) -> Parts:
+        """The parts under the names they have now."""
+        if not self.staged:
+            return parts
+        staging = layout.staging_path(self.revision.load)
+        names = [path.rsplit("/", 1)[-1] for path in parts.paths.to_pylist()]
+        paths = [
+            f"{staging}/{name}" if name in self.staged else path
+            for name, path in zip(names, parts.paths.to_pylist(), strict=True)
+        ]
+        return replace(parts, paths=pa.array(paths, pa.string()))
+
+
+def _staged(store: Store, revision: Revision) -> frozenset[str]:
+    """Settle the current revision; what is still staged if that cannot be done here."""
+    try:
+        settle(store, revision)
+    except QskyError as error:
+        if error.code.name not in ("no-access", "disk-full"):
+            raise
+        return frozenset(store.names(layout.staging_path(revision.load)))
+    return frozenset()
 
 
 def read_tiling(store: Store, name: str) -> Tiling:
@@ -154,9 +178,10 @@ class Catalog:
 
     def _opened(self, name: str, number: int, *, current: bool) -> DatabaseSnapshot:
         store = self.store(name)
-        snapshot = DatabaseSnapshot(store, read_revision(store, number))
-        if current:
-            settle(store, snapshot.revision)
+        revision = read_revision(store, number)
+        snapshot = DatabaseSnapshot(store, revision, _staged(store, revision) if current else frozenset())
+        if snapshot.staged:
+            return snapshot
         with self._lock:
             self._snapshots[name, number] = snapshot
             while len(self._snapshots) > _SNAPSHOTS_HELD:

@@ -38,14 +38,14 @@ def made_of(store: Store, table: Table, built: Built, index: tuple[IndexSegment,
     )
 
 
-def added_to(store: Store, table: Table, built: Built, index: tuple[IndexSegment, ...] = ()) -> Table:
-    """The table with more parts, in the same generation, at the next Delta versions."""
+def added_to(store: Store, base: Table, table: Table, built: Built, index: tuple[IndexSegment, ...] = ()) -> Table:
+    """`table` with more parts, in the same generation; `base` is what it was, with perhaps fewer columns."""
     return replace(
         table,
         parts=_joined(store, table.parts + _manifests(store, built.parts)),
         overlap_parts=_joined(store, table.overlap_parts + _manifests(store, built.overlap)),
-        delta_version=_next_version(store, table, overlap=False),
-        overlap_delta_version=_next_version(store, table, overlap=True) if table.has_overlap else -1,
+        delta_version=_next_version(store, base, table, overlap=False),
+        overlap_delta_version=_next_version(store, base, table, overlap=True) if table.has_overlap else -1,
         index=table.index + index,
         rows=table.rows + built.rows,
         overlap_rows=table.overlap_rows + built.overlap_rows,
@@ -54,10 +54,14 @@ def added_to(store: Store, table: Table, built: Built, index: tuple[IndexSegment
     )
 
 
-def _next_version(store: Store, table: Table, *, overlap: bool) -> int:
-    """One past what the log holds: a foreign commit that `verify` has seen is stood on, not overwritten."""
-    known = table.overlap_delta_version if overlap else table.delta_version
-    return max(known, delta.newest_version(store.path(layout.dataset_path(table, overlap=overlap)))) + 1
+def _next_version(store: Store, base: Table, table: Table, *, overlap: bool) -> int:
+    """The version that will hold the new parts: one past the log's end, or two if new columns need one of their own.
+
+    A foreign commit that `verify` has seen is stood on, not overwritten.
+    """
+    known = base.overlap_delta_version if overlap else base.delta_version
+    end = max(known, delta.newest_version(store.path(layout.dataset_path(base, overlap=overlap))))
+    return end + (2 if len(table.columns) > len(base.columns) else 1)
 
 
 def _manifests(store: Store, parts: list[PartRow]) -> tuple[str, ...]:

@@ -273,7 +273,7 @@ def _change(work: _Load, staged: _Staged, sources: list[SourceFile], standing: T
         if standing is None:
             table = made_of(work.store, staged.table, staged.built, staged.indexed.segments)
         else:
-            table = added_to(work.store, staged.table, staged.built, staged.indexed.segments)
+            table = added_to(work.store, standing, staged.table, staged.built, staged.indexed.segments)
         return replacing(base, (table, *staged.adoption.tables))
 
     name = staged.table.name

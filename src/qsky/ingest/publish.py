@@ -29,7 +29,6 @@ from qsky.events import Listener, Notice
 from qsky.storage import delta
 from qsky.storage.store import Store
 
-
 FOREIGN_SEEN: Final = f"{layout.SIDE}/foreign-seen.json"
 
 
@@ -127,7 +126,7 @@ def _refuse_foreign_commits(store: Store, base: Revision, writes: frozenset[str]
 
 
 def refuse_foreign_commit(store: Store, base: Revision, table: Table) -> None:
-    """Raise foreign-commit unless the logs of a table end where the revision says, or `verify` has seen how they end."""
+    """Raise foreign-commit unless the logs of a table end where the revision says, or `verify` has seen it."""
     seen = foreign_versions_seen(store)
     for overlap, version in ((False, table.delta_version), (True, table.overlap_delta_version)):
         if overlap and not table.has_overlap:
@@ -153,9 +152,11 @@ def foreign_versions_seen(store: Store) -> dict[str, int]:
 def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> None:
     """The revision is published whatever happens now; what is left is done again by whoever opens it next."""
     try:
-        settle(store, revision)
+        troubles = settle(store, revision)
     except QskyError as error:
-        listener(Notice(f"Revision {revision.number} is published, but not finished for other readers: {error}"))
+        troubles = [error]
+    for error in troubles:
+        listener(Notice(f"Revision {revision.number} is published, but other readers may not see all of it: {error}"))
 
 
 def discard(catalog: Catalog, start: Revision, load: str) -> None:

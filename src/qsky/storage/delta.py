@@ -79,7 +79,7 @@ def commit(
     if written is not None:
         _refuse_foreign(dataset, version, written, load)
         return
-    properties = CommitProperties(custom_metadata={_LOAD: load, _REVISION: str(revision)}, max_commit_retries=0)
+    properties = _properties(load, revision)
     actions = [_action(part, when_ms) for part in added]
     fields = [pa.field(name, kind) for name, kind in _PARTITION_FIELDS] if partitioned else []
     full_schema = Schema.from_arrow(pa.schema([pa.field(f.name, f.type) for f in schema] + fields))
@@ -92,7 +92,7 @@ def commit(
                 commit_properties=properties, post_commithook_properties=_HOOKS,
             )  # fmt: skip
         else:
-            table = DeltaTable(str(dataset), version=version - 1)
+            table = _with_columns(dataset, version - 1, full_schema, load, revision)
             table.create_write_transaction(
                 actions, "append", full_schema, partition_by=names,
                 commit_properties=properties, post_commithook_properties=_HOOKS,
@@ -102,6 +102,21 @@ def commit(
         if written is None:
             raise QskyError("damaged", f"The Delta log of {dataset.parent} cannot be written: {error}.") from error
         _refuse_foreign(dataset, version, written, load)
+
+
+def _properties(load: str, revision: int) -> CommitProperties:
+    return CommitProperties(custom_metadata={_LOAD: load, _REVISION: str(revision)}, max_commit_retries=0)
+
+
+def _with_columns(dataset: Path, version: int, schema: Schema, load: str, revision: int) -> DeltaTable:
+    """The table at `version`, which this call makes if it is the one that adds new columns."""
+    if newest_version(dataset) >= version:
+        return DeltaTable(str(dataset), version=version)
+    table = DeltaTable(str(dataset), version=version - 1)
+    have = {field.name for field in table.schema().fields}
+    new = [field for field in schema.fields if field.name not in have]
+    table.alter.add_columns(new, commit_properties=_properties(load, revision), post_commithook_properties=_HOOKS)
+    return DeltaTable(str(dataset), version=version)
 
 
 def _refuse_foreign(dataset: Path, version: int, written: str, load: str) -> None:
