@@ -50,7 +50,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the map of the stars that qsky synth follows.")
     parser.add_argument("table", type=Path, help="Parquet file of boxes and their counts")
     parser.add_argument("--order", type=int, default=6, help="HEALPix order of the map")
-    parser.add_argument("--source", default="Gaia DR2 (ESA/Gaia/DPAC), counts of 1,692,919,135 sources in 146,332 boxes")
+    parser.add_argument(
+        "--source", default="Gaia DR2 (ESA/Gaia/DPAC), counts of 1,692,919,135 sources in 146,332 boxes"
+    )
     parser.add_argument("-o", "--output", type=Path, default=SHIPPED)
     given = parser.parse_args()
     per_deg2 = density_map(given.table, given.order)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from qsky.cli.app import app
 from qsky.config import Settings
 from qsky.errors import CODES
 
@@ -27,9 +30,9 @@ def errors_page() -> str:
     lines = [
         "# Errors",
         "",
-        "An error is one sentence, a code that stays the same across versions, a hint, and for SQL the place in the text.",
-        "In Python it is `qsky.QskyError` with `code`, `message`, `hint`, `line` and `column`; on the command line it is",
-        "printed without a traceback (`--debug` shows one), and the exit status is 1, or 2 for wrong usage.",
+        "An error is one sentence, a code that stays the same across versions, a hint, and for SQL the place in the",
+        "text. In Python it is `qsky.QskyError` with `code`, `message`, `hint`, `line` and `column`; on the command",
+        "line it is printed without a traceback (`--debug` shows one), and the exit status is 1, or 2 for wrong usage.",
         "This page is made from `src/qsky/errors.py` by `make docs`.",
     ]
     for family, about in _FAMILIES.items():
@@ -43,8 +46,9 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Every limit, size and timeout has a name. A setting is read from the environment variable `QSKY_` and its name",
-        "in capitals (`QSKY_THREADS=4`), or given in Python: `qsky.connect(root, threads=4)`. The defaults suit a laptop.",
+        "Every limit, size and timeout has a name. A setting is read from the environment variable `QSKY_` and its",
+        "name in capitals (`QSKY_THREADS=4`), or given in Python: `qsky.connect(root, threads=4)`. The defaults suit",
+        "a laptop.",
         "This page is made from `src/qsky/config.py` by `make docs`.",
         "",
         "| setting | default | from | to | what it is |",
@@ -58,17 +62,23 @@ def settings_page() -> str:
 
 def commands_page() -> str:
     """Every command with its options, as `--help` shows it."""
-    from qsky.cli.reference import command_helps
-
     lines = [
         "# Commands",
         "",
         "The root is given by `--root`, else by `QSKY_ROOT`, else it is `./qsky-data`. Exit status: 0 done, 1 failed,",
         "2 wrong usage, 130 stopped by Ctrl-C. This page is made from the commands' own `--help` by `make docs`.",
     ]
-    for name, text in command_helps():
-        lines += ["", f"## {name}", "", "```text", text.strip(), "```"]
+    for name in ("", *(command.name or "" for command in app.registered_commands)):
+        lines += ["", f"## qsky {name}".rstrip(), "", "```text", _help(name), "```"]
     return "\n".join(lines) + "\n"
+
+
+def _help(name: str) -> str:
+    """What `qsky NAME --help` prints, 100 letters wide wherever it is run."""
+    run = CliRunner().invoke(
+        app, [*name.split(), "--help"], prog_name="qsky", terminal_width=100, env={"QSKY_ROOT": ""}
+    )
+    return "\n".join(line.rstrip() for line in run.output.strip().splitlines())
 
 
 PAGES = {"errors.md": errors_page, "settings.md": settings_page, "commands.md": commands_page}

@@ -98,7 +98,9 @@ def test_no_module_is_dead() -> None:
     modules = {name_of(f).removeprefix("src/").removesuffix(".py").replace("/", "."): f for f in sources()}
     imported = {target for file in sources() for target in _imports(tree_of(file))}
     dead = [
-        name for name in modules if name not in imported and not name.endswith("__init__") and not name.endswith("__main__")
+        name
+        for name in modules
+        if name not in imported and not name.endswith("__init__") and not name.endswith("__main__")
     ]
     assert dead == []
 

@@ -41,12 +41,15 @@ def synth(
     objects: Annotated[float, typer.Option(help="How many objects (1e6 is fine).")] = 1e6,
     sources_per_object: Annotated[float, typer.Option(help="Mean number of detections of an object.")] = 10.0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same sky.")] = 1,
+    cone: Annotated[
+        tuple[float, float, float] | None, typer.Option(metavar="RA DEC RADIUS", help="Only this part, in degrees.")
+    ] = None,
 ) -> None:
     """Make the files of a realistic sky of any size."""
     from qsky.ingest.synth import SkyPlan
 
     terminal: Terminal = context.obj
-    plan = SkyPlan(round(objects), sources_per_object, seed)
+    plan = SkyPlan(round(objects), sources_per_object, seed, cone_deg=cone)
     with terminal.working() as sky:
         files = sky.synth(plan, into)
     size = sum(file.stat().st_size for file in files)

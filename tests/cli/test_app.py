@@ -1,0 +1,102 @@
+"""The command line before any data: options, errors, exit statuses, and how quick it is to say so."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from qsky.cli.app import hoisted
+from qsky.cli.loading import _ends, _pairs
+from qsky.cli.terminal import size_text
+from qsky.errors import QskyError
+
+QSKY = str(Path(sys.executable).with_name("qsky"))
+
+
+def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([QSKY, *arguments], capture_output=True, text=True, cwd=cwd)
+
+
+def test_options_of_every_command_may_stand_anywhere() -> None:
+    assert hoisted(["query", "SELECT 1", "--root", "r", "--quiet"]) == ["--root", "r", "--quiet", "query", "SELECT 1"]
+    assert hoisted(["tables", "--root=r"]) == ["--root=r", "tables"]
+    assert hoisted(["query", "--", "--quiet"]) == ["query", "--", "--quiet"]
+    assert hoisted(["tables", "--root"]) == ["--root", "tables"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["tables"], 1, "qsky-data is not a Qsky root. [not-a-root]"),
+        (["no-such-command"], 2, "No such command 'no-such-command'. [usage]"),
+        (["tables", "--no-such-option"], 2, "No such option: --no-such-option"),
+        (["load", "a.csv"], 2, "Missing option '--into'"),
+        (["load", "a.csv", "--into", "star"], 2, "'star' is not the name of a table. [usage]"),
+        (["load", "a.csv", "--into", "hip.star"], 2, "The load does not say what the table is. [usage]"),
+        (["load", "a.csv", "--into", "hip.star", "--director", "--replicated"], 2, "A table is one of"),
+        (["load", "a.csv", "--into", "hip.star", "--director", "--append", "--replace"], 2, "appends or replaces"),
+        (["load", "a.csv", "--into", "hip.star", "--child-of", "gaia.star"], 2, "cannot be a child of"),
+        (["load", "a.csv", "--into", "hip.star", "--director", "--type", "hip"], 2, "--type takes COLUMN=VALUE"),
+        (["load", "a.csv", "--into", "hip.m", "--match", "a:b"], 2, "--match takes"),
+        (["query", "SELECT 1", "-o", "answer.doc"], 2, "does not tell a format. [usage]"),
+        (["query", "SELECT 1", "--format", "xlsx"], 2, "Invalid value for '--format'"),
+        (["--root"], 2, "--root"),
+        (["synth", "--into", "x", "--objects", "0"], 2, "[usage]"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_without_traceback(
+    tmp_path: Path, arguments: list[str], status: int, said: str
+) -> None:
+    answer = run(*arguments, cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2 if status == 2 else 1, "")
+    assert said in answer.stderr
+    assert answer.stderr.startswith("qsky: ") and answer.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_shows_where() -> None:
+    assert "Traceback" in run("tables", "--debug", "--root", "/nonexistent").stderr
+
+
+def test_help_and_version_are_quick() -> None:
+    seconds = []
+    for arguments in (["--help"], ["--version"], []):
+        started = time.perf_counter()
+        answer = run(*arguments)
+        seconds.append(time.perf_counter() - started)
+        assert answer.returncode == 0 and "qsky" in answer.stdout
+    # 0.3 s on an idle core; the bound is for a busy one, and catches an import of something heavy.
+    assert min(seconds) < 0.6
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "duckdb pyarrow numpy astropy sqlglot deltalake rich.progress"
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom qsky.cli.app import app\n"
+        "CliRunner().invoke(app, ['--help'])\n"
+        f"sys.exit(' '.join(set('{heavy}'.split()) & set(sys.modules)) or 0)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_pairs_and_ends() -> None:
+    assert _pairs("--type", ["a=INT", "b=DECIMAL(3,1)"]) == {"a": "INT", "b": "DECIMAL(3,1)"}
+    assert [(end.director, end.key) for end in _ends("star:id1,galaxy:id2")] == [("star", "id1"), ("galaxy", "id2")]
+    with pytest.raises(QskyError, match="--match takes"):
+        _ends("star,galaxy")
+
+
+def test_sizes_as_people_say_them() -> None:
+    assert [size_text(n) for n in (0, 999, 1234, 999_999, 5e9, 2e15)] == [
+        "0 B",
+        "999 B",
+        "1.2 kB",
+        "1000 kB",
+        "5.0 GB",
+        "2000 TB",
+    ]
