@@ -120,8 +120,8 @@ class Duck:
         self._connection.interrupt()
 
     def register_function(self, name: str, function: Callable[..., Any], arguments: Sequence[str], result: str) -> None:
-        """A vectorised Arrow function; types are DuckDB names."""
-        self._connection.create_function(name, function, list(arguments), result, type="arrow")
+        """A vectorised Arrow function, which meets NULLs too; types are DuckDB names."""
+        self._connection.create_function(name, function, list(arguments), result, type="arrow", null_handling="special")
 
     def register_files(self, files: Any) -> None:
         """An fsspec file system with positional reads (see storage.objects); its protocol can then be named in SQL."""
@@ -133,7 +133,7 @@ class Duck:
 
 def as_qsky_error(error: Exception) -> QskyError:
     """The error of ours that an error of DuckDB or Arrow means; the first line of its text is kept."""
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = _telling_line(error)
     if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text or "Interrupted" in text:
         return QskyError("cancelled", "The query was stopped.")
     if isinstance(error, duckdb.OutOfMemoryException) and _DISK_FULL not in text:
@@ -144,9 +144,18 @@ def as_qsky_error(error: Exception) -> QskyError:
         )
     if _DISK_FULL in text:
         return QskyError("disk-full", f"The disk is full: {text}")
+    if "could not be read" in text or "FileNotFoundError" in text:
+        return QskyError("download-failed", f"A file of an attached catalogue is out of reach: {text}")
     if isinstance(error, duckdb.IOException):
         return QskyError("damaged", f"A file cannot be read: {text}", hint="Run `qsky verify` on the database.")
     return QskyError("query-failed", text)
+
+
+def _telling_line(error: Exception) -> str:
+    """The first line, or the last where DuckDB hands on a traceback of our own file system."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    traced = any(line.startswith("Traceback") for line in lines[:2])
+    return lines[-1].strip() if traced else lines[0].strip()
 
 
 def text_literal(text: str) -> str:

@@ -204,4 +204,6 @@ class TableSnapshot:
     def addresses(self, places: Ints, *, overlap: bool = False) -> list[str]:
         """Absolute addresses of parts."""
         parts = self.overlap if overlap else self.parts
-        return [f"{self.folder}/{path}" for path in parts.paths.take(pa.array(places)).to_pylist()]
+        names = parts.paths.take(pa.array(places)).to_pylist()
+        # The margin of an attached catalogue lies somewhere else, so its paths are whole already.
+        return [name if name[:1] == "/" or "://" in name else f"{self.folder}/{name}" for name in names]

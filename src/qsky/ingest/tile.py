@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qsky.catalog.snapshot import Tiling
-from qsky.sky.healpix import ORDER_MAX, Ints
+from qsky.sky.healpix import CELLS_29, ORDER_MAX, Ints
 
 Weights = NDArray[np.float64]
 
@@ -57,3 +57,31 @@ def tiling_of(cells: Ints, weights: Weights, order: int) -> Tiling:
     npix = np.concatenate([cells for _, cells in leaves])
     by_start = np.argsort(npix << (2 * (ORDER_MAX - orders.astype(np.int64))))
     return Tiling(orders[by_start], npix[by_start])
+
+
+def tiling_covering(orders: NDArray[np.uint8], npix: Ints) -> Tiling:
+    """A tiling of the whole sphere that has the given leaves (sorted, disjoint); gaps become the largest cells that fit."""
+    shift = 2 * (ORDER_MAX - orders.astype(np.int64))
+    starts, ends = npix << shift, (npix + 1) << shift
+    gap_starts = np.concatenate(([0], ends))
+    gap_ends = np.concatenate((starts, [CELLS_29]))
+    filled = [
+        cell for low, high in zip(gap_starts, gap_ends, strict=True) for cell in _cells_filling(int(low), int(high))
+    ]
+    fill_orders = np.array([order for order, _ in filled], dtype=np.uint8)
+    fill_npix = np.array([cell for _, cell in filled], dtype=np.int64)
+    all_orders, all_npix = np.concatenate((orders, fill_orders)), np.concatenate((npix, fill_npix))
+    by_start = np.argsort(all_npix << (2 * (ORDER_MAX - all_orders.astype(np.int64))))
+    return Tiling(all_orders[by_start], all_npix[by_start])
+
+
+def _cells_filling(low: int, high: int) -> list[tuple[int, int]]:
+    """The fewest cells (order, npix) that make up a half-open range of order-29 cells."""
+    cells = []
+    while low < high:
+        aligned = (low & -low).bit_length() - 1 if low else 58
+        fits = (high - low).bit_length() - 1
+        depth = min(aligned, fits, 58) // 2
+        cells.append((ORDER_MAX - depth, low >> (2 * depth)))
+        low += 1 << (2 * depth)
+    return cells
