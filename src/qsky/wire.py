@@ -117,11 +117,12 @@ class Sky:
 
         return load(self._made(), request, self.settings, self._listener)
 
-    def attach(self, address: str, database: str, *, margin: str | None = None) -> Revision:
-        """Make a HATS catalogue readable where it lies, as a database of one table."""
+    def attach(self, address: str, database: str, *, table: str | None = None, margin: str | None = None) -> Revision:
+        """Make a HATS catalogue readable where it lies, as a table that is called as its name says, or `table`."""
         from qsky.ingest.attach import attach
 
-        return attach(self._made(), database, address, margin=margin)
+        catalog = self._made()
+        return attach(catalog, database, address, self.settings, self._listener, table=table, margin=margin)
 
     def restore(self, database: str, number: int) -> Revision:
         """Publish a kept revision again, as the newest."""

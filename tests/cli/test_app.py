@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qsky.cli.app import hoisted
+from qsky.cli.app import hoisted, run
 from qsky.cli.loading import _ends, _pairs
 from qsky.cli.terminal import size_text
 from qsky.errors import QskyError
@@ -17,8 +17,8 @@ from qsky.errors import QskyError
 QSKY = str(Path(sys.executable).with_name("qsky"))
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([QSKY, *arguments], capture_output=True, text=True, cwd=cwd)
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([QSKY, *arguments], capture_output=True, text=True)
 
 
 def test_options_of_every_command_may_stand_anywhere() -> None:
@@ -49,24 +49,41 @@ def test_options_of_every_command_may_stand_anywhere() -> None:
     ],
 )
 def test_wrong_usage_is_one_sentence_without_traceback(
-    tmp_path: Path, arguments: list[str], status: int, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
 ) -> None:
-    answer = run(*arguments, cwd=tmp_path)
-    assert (answer.returncode, answer.stdout) == (2 if status == 2 else 1, "")
-    assert said in answer.stderr
-    assert answer.stderr.startswith("qsky: ") and answer.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == status
+    out, err = capsys.readouterr()
+    assert said in err and out == ""
+    assert err.startswith("qsky: ") and err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_debug_shows_where() -> None:
-    assert "Traceback" in run("tables", "--debug", "--root", "/nonexistent").stderr
+def test_the_shell_sees_the_status_and_debug_shows_where() -> None:
+    answer = shell("tables", "--root", "/nonexistent")
+    assert answer.returncode == 1 and answer.stderr.startswith("qsky: /nonexistent is not a Qsky root.")
+    assert "Traceback" in shell("tables", "--debug", "--root", "/nonexistent").stderr
+
+
+def test_a_defect_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(root: Path, **_: object) -> None:
+        raise ZeroDivisionError("no\nreason")
+
+    monkeypatch.setattr("qsky.wire.connect", broken)
+    assert run(["tables"]) == 1
+    assert "Qsky failed: ZeroDivisionError: no. [internal] This is a defect" in capsys.readouterr().err
 
 
 def test_help_and_version_are_quick() -> None:
     seconds = []
     for arguments in (["--help"], ["--version"], []):
         started = time.perf_counter()
-        answer = run(*arguments)
+        answer = shell(*arguments)
         seconds.append(time.perf_counter() - started)
         assert answer.returncode == 0 and "qsky" in answer.stdout
     # 0.3 s on an idle core; the bound is for a busy one, and catches an import of something heavy.

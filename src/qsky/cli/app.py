@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from qsky import __version__
 from qsky.cli import catalogue, loading, query, upkeep
-from qsky.cli.interrupt import end_now, end_on_interrupt
+from qsky.cli.interrupt import EXIT_STATUS, end_now, end_on_interrupt
 from qsky.cli.terminal import Terminal
 from qsky.errors import QskyError
 
@@ -78,9 +78,8 @@ def hoisted(arguments: list[str]) -> list[str]:
 def main() -> NoReturn:
     """Run the command of this process and end it."""
     end_on_interrupt()
-    arguments = hoisted(sys.argv[1:]) or ["--help"]
     try:
-        status = app(arguments, prog_name="qsky", standalone_mode=False) or 0
+        status = run(sys.argv[1:])
         sys.stdout.flush()
     except KeyboardInterrupt:
         end_now()
@@ -88,21 +87,31 @@ def main() -> NoReturn:
         # Whoever read the answer has seen enough; the interpreter must not complain when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        status = report(error)
     sys.exit(status)
 
 
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit status. Errors are told, not raised, unless --debug asks for them."""
+    arguments = hoisted(arguments) or ["--help"]
+    try:
+        return app(arguments, prog_name="qsky", standalone_mode=False) or 0
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        return report(error)
+
+
 def report(error: Exception) -> int:
-    """Tell the user; the exit status."""
+    """Tell the user what went wrong; the exit status."""
     if isinstance(error, TyperException):
         known = QskyError("usage", error.format_message(), hint="See `qsky --help`.")
     elif isinstance(error, QskyError):
-        if error.code.name == "cancelled":
-            end_now()
         known = error
+        if known.code.name == "cancelled":
+            print(f"qsky: {known}", file=sys.stderr)
+            return EXIT_STATUS
     else:
         known = _unknown(error)
     print(f"qsky: {known}", file=sys.stderr)

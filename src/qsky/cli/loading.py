@@ -143,15 +143,17 @@ def load(
 def attach(
     context: typer.Context,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="A HATS catalogue: a folder or an address.")],
-    name: Annotated[str, typer.Option("--as", metavar="DB", help="The database it becomes.")],
+    name: Annotated[str, typer.Option("--as", metavar="DB[.TABLE]", help="What it is called here.")],
     margin: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Its margin catalogue, if it has one.")] = None,
 ) -> None:
     """Make a HATS catalogue readable where it lies."""
     terminal: Terminal = context.obj
+    database, _, wanted = name.partition(".")
     with terminal.working() as sky:
-        revision = sky.attach(address, name, margin=margin)
+        revision = sky.attach(address, database, table=wanted or None, margin=margin)
     for table in revision.tables:
-        terminal.say(f"{name}.{table.name}: {table.rows:,} rows, attached.")
+        if table.name in revision.changed:
+            terminal.say(f"{database}.{table.name}: {table.rows:,} rows, attached.")
 
 
 COMMANDS: Final = {"synth": synth, "load": load, "attach": attach}

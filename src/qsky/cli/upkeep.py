@@ -28,12 +28,14 @@ def verify(context: typer.Context, database: Database) -> None:
     terminal: Terminal = context.obj
     with terminal.working() as sky:
         report = sky.verify(database)
+    for notice in report.notices:
+        terminal.say(notice)
     for problem in report.problems:
         print(problem)
-    if report.problems:
-        terminal.say(f"{database}: {len(report.problems)} problems.")
+    problems = f"{len(report.problems)} problems" if report.problems else "no problems"
+    terminal.say(f"{database}: {report.parts:,} parts, {report.rows:,} rows, {problems}.")
+    if not report.clean:
         raise typer.Exit(1)
-    terminal.say(f"{database}: no problems.")
 
 
 def compact(
