@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qsky.catalog.model import Revision, Table
     from qsky.catalog.store import Catalog
     from qsky.engine import Engine
+    from qsky.ingest.export import ExportReport
     from qsky.ingest.request import LoadReport, LoadRequest
     from qsky.ingest.synth import SkyPlan
     from qsky.ingest.vacuum import VacuumReport
@@ -155,8 +156,8 @@ class Sky:
 
         return verify(self._catalog, database, self.settings, self._listener)
 
-    def export(self, name: str, folder: Path) -> int:
-        """Write a table's rows as a HATS catalogue of its own into a folder; how many."""
+    def export(self, name: str, folder: Path) -> ExportReport:
+        """Copy a table into a new folder, as a HATS catalogue of its own."""
         from qsky.ingest.export import export
 
         database, table = split_name(name)

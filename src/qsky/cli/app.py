@@ -87,6 +87,8 @@ def main() -> NoReturn:
         # Whoever read the answer has seen enough; the interpreter must not complain when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
+    if status == EXIT_STATUS:
+        end_now()
     sys.exit(status)
 
 
@@ -110,7 +112,6 @@ def report(error: Exception) -> int:
     elif isinstance(error, QskyError):
         known = error
         if known.code.name == "cancelled":
-            print(f"qsky: {known}", file=sys.stderr)
             return EXIT_STATUS
     else:
         known = _unknown(error)

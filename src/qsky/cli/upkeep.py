@@ -68,8 +68,8 @@ def export(
     """Write a table as a HATS catalogue of its own."""
     terminal: Terminal = context.obj
     with terminal.working() as sky:
-        rows = sky.export(name, folder)
-    terminal.say(f"{name}: {rows:,} rows in {folder}.")
+        report = sky.export(name, folder)
+    terminal.say(f"{name}: {report.rows:,} rows, {report.files:,} files, {size_text(report.bytes)} in {report.folder}.")
 
 
 def drop(
