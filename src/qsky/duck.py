@@ -64,9 +64,9 @@ class Duck:
     ) -> None:
         self.close()
 
-    def execute(self, sql: str) -> None:
-        """Run a statement for its effect."""
-        with self._mapped():
+    def execute(self, sql: str, inputs: Mapping[str, Any] | None = None) -> None:
+        """Run a statement for its effect; `inputs` as in `arrow`."""
+        with self._registered(inputs or {}), self._mapped():
             self._connection.execute(sql)
 
     def arrow(self, sql: str, inputs: Mapping[str, Any] | None = None) -> pa.Table:

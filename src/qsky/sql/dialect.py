@@ -1,0 +1,150 @@
+"""The three languages as sqlglot reads them, with everything taken out that would decide the meaning of a text for us.
+
+sql.parse alone uses this. A function call of any name stays a plain call (`exp.Anonymous`), so that names, arity and
+meaning are settled in sql.functions and nowhere else; each item of a SELECT remembers its text; errors keep their place.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from sqlglot import exp, parser, tokens
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.dialects.mysql import MySQL
+from sqlglot.errors import ParseError
+from sqlglot.parsers.duckdb import DuckDBParser
+from sqlglot.parsers.mysql import MySQLParser
+from sqlglot.tokens import Token, TokenType
+
+Lang = Literal["mysql", "adql", "duckdb"]
+LANGS: Final[tuple[Lang, ...]] = ("mysql", "adql", "duckdb")
+TITLES: Final = {"mysql": "MySQL", "adql": "ADQL", "duckdb": "DuckDB SQL"}
+
+ITEM_START: Final = "qsky_start"
+ITEM_END: Final = "qsky_end"
+COMMA: Final = "qsky_comma"
+
+
+class PlacedError(ParseError):  # type: ignore[misc]
+    """A syntax error that knows the character it is about; sqlglot backtracks on its own kind of error only."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+def _cast(reader: Any) -> Any:
+    return reader._parse_cast(True)
+
+
+def _case(reader: Any) -> Any:
+    return reader._parse_case()
+
+
+class _Strict(parser.Parser):  # type: ignore[misc]
+    """What the three parsers share."""
+
+    FUNCTIONS: Any = {}
+    FUNCTION_PARSERS: Any = {"CAST": _cast}
+    NO_PAREN_FUNCTIONS: Any = {}
+    NO_PAREN_FUNCTION_PARSERS: Any = {"CASE": _case}
+    FUNC_TOKENS: Any = parser.Parser.FUNC_TOKENS | {TokenType.MOD, TokenType.TRUNCATE, TokenType.YEAR}
+
+    def raise_error(self, message: str, token: Any = None) -> None:
+        at = token or self._curr or self._prev
+        raise PlacedError(message, at.start if at else 0)
+
+    def _parse_projections(self) -> Any:
+        return self._parse_csv(self._parse_item), None
+
+    def _parse_item(self) -> Any:
+        first = self._curr
+        item = self._parse_expression()
+        if item is not None and first:
+            item.meta[ITEM_START], item.meta[ITEM_END] = first.start, self._prev.end + 1
+        return item
+
+    def _parse_join(self, *arguments: Any, **named: Any) -> Any:
+        comma = self._match(TokenType.COMMA, advance=False)
+        join = super()._parse_join(*arguments, **named)
+        if join is not None:
+            join.meta[COMMA] = bool(comma)
+        return join
+
+    def _parse_csv(self, parse_method: Any, sep: Any = TokenType.COMMA) -> Any:
+        """As sqlglot's, but a separator must be followed by something."""
+        found = [parse_method()]
+        while self._match(sep):
+            found.append(parse_method())
+            if found[-1] is None:
+                self.raise_error("Expecting an expression")
+        return [each for each in found if each is not None]
+
+    def _parse_between(self, this: Any) -> Any:
+        """sqlglot does not mind a missing AND; SQL does."""
+        if self._match_text_seq("SYMMETRIC") or self._match_text_seq("ASYMMETRIC"):
+            self.raise_error("SYMMETRIC is not supported", self._prev)
+        low = self._parse_bitwise()
+        if not self._match(TokenType.AND):
+            self.raise_error("Expecting AND")
+        return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+
+class _MySQLParser(_Strict, MySQLParser):  # type: ignore[misc]
+    FUNCTIONS: Any = {}
+    FUNCTION_PARSERS: Any = _Strict.FUNCTION_PARSERS
+    NO_PAREN_FUNCTIONS: Any = {}
+    NO_PAREN_FUNCTION_PARSERS: Any = _Strict.NO_PAREN_FUNCTION_PARSERS
+    FUNC_TOKENS: Any = MySQLParser.FUNC_TOKENS | _Strict.FUNC_TOKENS
+
+
+class _DuckDBParser(_Strict, DuckDBParser):  # type: ignore[misc]
+    FUNCTIONS: Any = {}
+    FUNCTION_PARSERS: Any = _Strict.FUNCTION_PARSERS
+    NO_PAREN_FUNCTIONS: Any = {}
+    NO_PAREN_FUNCTION_PARSERS: Any = _Strict.NO_PAREN_FUNCTION_PARSERS
+    FUNC_TOKENS: Any = DuckDBParser.FUNC_TOKENS | _Strict.FUNC_TOKENS
+
+
+class QskyMySQL(MySQL):  # type: ignore[misc]
+    """MySQL; NULLs sort as the smallest values."""
+
+    NULL_ORDERING = "nulls_are_small"
+    Parser = _MySQLParser
+
+
+class QskyDuckDB(DuckDB):  # type: ignore[misc]
+    """DuckDB's own SQL."""
+
+    Parser = _DuckDBParser
+
+
+class QskyADQL(Dialect):  # type: ignore[misc]
+    """ADQL: SQL-92 with TOP, quoted names and geometry as functions."""
+
+    NULL_ORDERING = "nulls_are_small"
+
+    class Tokenizer(tokens.Tokenizer):  # type: ignore[misc]
+        QUOTES = ["'"]
+        IDENTIFIERS = ['"']
+        STRING_ESCAPES = ["'"]
+        COMMENTS = ["--", ("/*", "*/")]
+        KEYWORDS = {**tokens.Tokenizer.KEYWORDS, "TOP": TokenType.TOP}
+
+    Parser = _Strict
+
+
+_DIALECTS: Final[dict[str, type[Dialect]]] = {"mysql": QskyMySQL, "adql": QskyADQL, "duckdb": QskyDuckDB}
+
+
+def tokenize(text: str, lang: Lang) -> list[Token]:
+    """The tokens of a text; sqlglot's TokenError comes through."""
+    found: list[Token] = _DIALECTS[lang]().tokenize(text)
+    return found
+
+
+def tree_of(found: list[Token], text: str, lang: Lang) -> list[exp.Expression | None]:
+    """The trees of the statements in a list of tokens; raises PlacedError."""
+    trees: list[exp.Expression | None] = _DIALECTS[lang]().parser().parse(found, text)
+    return trees

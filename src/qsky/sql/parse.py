@@ -1,0 +1,221 @@
+"""Text to syntax tree: one SELECT, within its limits, in one of three languages. Pure; bind makes sense of the tree.
+
+What is not a single SELECT is refused here. `t AS OF REVISION n` is taken out of the tokens before sqlglot sees them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.sql.dialect import LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
+from qsky.sql.query import Place
+
+# sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
+_FRAMES_PER_LEVEL: Final = 40
+_PREFIXES: Final = frozenset({TokenType.NOT, TokenType.DASH, TokenType.TILDE, TokenType.PLUS})
+_NEAR_CHARACTERS: Final = 30
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A SELECT as a tree. `revisions` maps the end of a table's name in the text to the revision asked for."""
+
+    text: str
+    lang: Lang
+    tree: exp.Select
+    revisions: Mapping[int, int] = field(default_factory=dict)
+
+    def place(self, node: Any) -> Place:
+        """Where the node begins in the text; 1, 1 for a node that was not in it."""
+        starts = [n.meta["start"] for n in node.walk() if "start" in n.meta] if node is not None else []
+        return place_at(self.text, min(starts, default=0))
+
+    def error(self, node: Any, code: str, sentence: str, hint: str = "") -> QskyError:
+        """An error about a node, with its place."""
+        place = self.place(node)
+        return QskyError(code, sentence, hint=hint, line=place.line, column=place.column)
+
+
+def place_at(text: str, offset: int) -> Place:
+    """Line and column of a character, both counted from 1."""
+    before = text[:offset]
+    return Place(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+
+
+def parse(text: str, lang: str, settings: Settings) -> Parsed:
+    """The tree of a text that is exactly one SELECT.
+
+    Raises limit-text, syntax, not-supported, usage (for an unknown language).
+    """
+    known = _known(lang)
+    if len(text.encode()) > settings.sql_bytes_max:
+        raise QskyError(
+            "limit-text",
+            f"The query is longer than {settings.sql_bytes_max} bytes.",
+            hint="Shorten it, or raise QSKY_SQL_BYTES_MAX; long lists are better loaded as a table and joined.",
+        )
+    found = _one_statement(_tokens(text, known), text, known)
+    _check_depth(found, text, settings.sql_depth_max)
+    found, revisions = _take_revisions(found)
+    trees = _trees(found, text, known, settings.sql_depth_max)
+    return Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+
+
+def _known(lang: str) -> Lang:
+    for known in LANGS:
+        if lang.lower() == known:
+            return known
+    raise QskyError("usage", f"{lang!r} is not a query language.", hint=f"Known: {', '.join(LANGS)}.")
+
+
+def _fail(text: str, offset: int, code: str, sentence: str, hint: str = "") -> QskyError:
+    place = place_at(text, offset)
+    return QskyError(code, sentence, hint=hint, line=place.line, column=place.column)
+
+
+def _near(text: str, offset: int) -> str:
+    """The words at a place, short enough to quote."""
+    found = " ".join(text[offset : offset + 4 * _NEAR_CHARACTERS].split())
+    if not found:
+        return "its end"
+    return f'"{found[:_NEAR_CHARACTERS]}{"..." if len(found) > _NEAR_CHARACTERS else ""}"'
+
+
+def _tokens(text: str, lang: Lang) -> list[Token]:
+    try:
+        return tokenize(text, lang)
+    except (TokenError, ValueError) as error:
+        raise _unreadable(str(error.__cause__ or error), lang) from None
+
+
+def _unreadable(said: str, lang: Lang) -> QskyError:
+    """What a tokenizer's message means for the user."""
+    found = re.search(r"Missing (.+) from (\d+):(\d+)", said)
+    reason = f"a {found[1]} is never closed" if found else "it cannot be read"
+    line, column = (int(found[2]), int(found[3])) if found else (None, None)
+    return QskyError("syntax", f"The query is not valid {TITLES[lang]}: {reason}.", line=line, column=column)
+
+
+def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
+    """The tokens without the semicolon at the end; anything but one SELECT is refused."""
+    while found and found[-1].token_type is TokenType.SEMICOLON:
+        found = found[:-1]
+    if not found:
+        raise QskyError("syntax", "The query is empty.")
+    for at, token in enumerate(found):
+        if token.token_type is TokenType.SEMICOLON:
+            raise _fail(text, found[at + 1].start, "not-supported", "Only one statement can be answered at a time.")
+    first = found[0]
+    if first.token_type is TokenType.WITH:
+        raise _fail(text, first.start, "not-supported", "WITH (common table expressions) is not supported yet.")
+    opens = first.token_type is TokenType.L_PAREN or (lang == "duckdb" and first.token_type is TokenType.FROM)
+    if first.token_type is not TokenType.SELECT and not opens:
+        raise _fail(
+            text,
+            first.start,
+            "not-supported",
+            f"Qsky answers SELECT statements; {first.text.upper()} is not supported.",
+        )
+    return found
+
+
+def _check_depth(found: list[Token], text: str, depth_max: int) -> None:
+    """Refuse what would nest too deeply before anything recurses into it."""
+    depth = run = 0
+    for token in found:
+        kind = token.token_type
+        run = run + 1 if kind in _PREFIXES else 0
+        if kind in (TokenType.L_PAREN, TokenType.CASE):
+            depth += 1
+        elif kind in (TokenType.R_PAREN, TokenType.END):
+            depth = max(0, depth - 1)
+        if depth + run > depth_max:
+            raise _too_deep(text, token.start, depth_max)
+
+
+def _too_deep(text: str, offset: int, depth_max: int) -> QskyError:
+    hint = "Use fewer nested parentheses or shorter chains of operators; long lists belong into IN (...)."
+    return _fail(text, offset, "limit-text", f"The query nests more than {depth_max} deep.", hint)
+
+
+def _take_revisions(found: list[Token]) -> tuple[list[Token], dict[int, int]]:
+    """The tokens without each `AS OF REVISION n`, and n by the end of the token before it."""
+    kept: list[Token] = []
+    revisions: dict[int, int] = {}
+    at = 0
+    while at < len(found):
+        words = [t.text.upper() for t in found[at : at + 3]]
+        number = found[at + 3] if at + 3 < len(found) else None
+        if kept and words == ["AS", "OF", "REVISION"] and number is not None and number.text.isdecimal():
+            revisions[kept[-1].end] = int(number.text)
+            at += 4
+            continue
+        kept.append(found[at])
+        at += 1
+    return kept, revisions
+
+
+def _trees(found: list[Token], text: str, lang: Lang, depth_max: int) -> list[exp.Expression | None]:
+    needed = 1000 + _FRAMES_PER_LEVEL * depth_max
+    if sys.getrecursionlimit() < needed:
+        sys.setrecursionlimit(needed)
+    try:
+        return tree_of(found, text, lang)
+    except PlacedError as error:
+        said = (
+            str(error).removesuffix(".").replace("Invalid expression / Unexpected token", "something else was expected")
+        )
+        raise _fail(
+            text,
+            error.offset,
+            "syntax",
+            f"The query is not valid {TITLES[lang]} near {_near(text, error.offset)}: {said[:1].lower()}{said[1:]}.",
+        ) from None
+    except ParseError as error:
+        raise QskyError("syntax", f"The query is not valid {TITLES[lang]}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise _too_deep(text, 0, depth_max) from None
+
+
+def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Select:
+    tree = trees[0] if trees else None
+    if isinstance(tree, exp.SetOperation):
+        raise _fail(text, 0, "not-supported", f"{tree.key.upper()} is not supported yet.")
+    if not isinstance(tree, exp.Select) or len(trees) != 1:
+        raise _fail(text, 0, "not-supported", "Qsky answers a plain SELECT; this statement is not one.")
+    deep = _first_below(tree, depth_max)
+    if deep is not None:
+        raise _too_deep(text, min((n.meta["start"] for n in deep.walk() if "start" in n.meta), default=0), depth_max)
+    if not tree.expressions:
+        raise _fail(text, 0, "syntax", f"The query is not valid {TITLES[lang]}: SELECT names nothing to show.")
+    return tree
+
+
+def _first_below(tree: exp.Expression, depth_max: int) -> exp.Expression | None:
+    """A node nested too deeply, if there is one. A chain of AND or of OR counts once: bind balances it."""
+    todo: list[tuple[Any, int]] = [(tree, 0)]
+    while todo:
+        node, depth = todo.pop()
+        if depth > depth_max:
+            found: exp.Expression = node
+            return found
+        for child in node.iter_expressions():
+            chained = isinstance(child, exp.And | exp.Or) and type(child) is type(node)
+            flat = chained or isinstance(child, exp.Identifier | exp.Paren)
+            todo.append((child, depth if flat else depth + 1))
+    return None
+
+
+def statement_tables(parsed: Parsed) -> tuple[tuple[str, str], ...]:
+    """(database, table) of each table in FROM as written; "" where no database is named."""
+    return tuple((table.db, table.name) for table in parsed.tree.find_all(exp.Table))
