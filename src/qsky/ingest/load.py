@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qsky.catalog.lease import Lease, leased
-from qsky.catalog.model import HEALPIX_COLUMN, Kind, Provenance, Revision, Table
+from qsky.catalog.model import Kind, Provenance, Revision, Table
 from qsky.catalog.snapshot import Tiling
 from qsky.catalog.store import Catalog, read_tiling
 from qsky.catalog.types import arrow_type
@@ -42,9 +42,10 @@ from qsky.ingest.request import (
     merged_columns,
     new_table,
 )
-from qsky.ingest.runs import Runs, ints_of
+from qsky.ingest.runs import Runs
 from qsky.ingest.source import ReadOptions, SourceFile
 from qsky.ingest.tile import CountMap, tiling_of
+from qsky.sky.healpix import Ints
 from qsky.storage.store import Store
 
 
@@ -200,26 +201,24 @@ def _sorted_runs(batches: Iterator[pa.RecordBatch], placer: Placer, runs: Runs, 
     """Place, sort and write every batch, a few at a time on all cores, while the next ones are read."""
     counts = CountMap(work.settings.tiling_order_max)
 
-    def place_and_write(number: int, batch: pa.RecordBatch) -> pa.RecordBatch:
-        placed = placer.place(batch)
-        runs.add(number, placed)
-        return placed
+    def place_and_write(number: int, batch: pa.RecordBatch) -> Ints:
+        return runs.add(number, placer.place(batch))
 
     rows = 0
-    for placed in _ahead(place_and_write, batches, work.settings.cores):
-        rows += placed.num_rows
+    for cells in _ahead(place_and_write, batches, work.settings.cores):
+        rows += len(cells)
         if placer.table.kind is Kind.DIRECTOR:
-            counts.add(ints_of(placed, HEALPIX_COLUMN))
+            counts.add(cells)
         work.listener(Progress("reading", rows, None))
     return runs, counts
 
 
 def _ahead(
-    work: Callable[[int, pa.RecordBatch], pa.RecordBatch], batches: Iterator[pa.RecordBatch], threads: int
-) -> Iterator[pa.RecordBatch]:
+    work: Callable[[int, pa.RecordBatch], Ints], batches: Iterator[pa.RecordBatch], threads: int
+) -> Iterator[Ints]:
     """`work` on every batch in threads, at most one more than threads at a time, so that memory stays bounded."""
     with ThreadPoolExecutor(threads, thread_name_prefix="qsky-load") as pool:
-        pending: set[Future[pa.RecordBatch]] = set()
+        pending: set[Future[Ints]] = set()
         for number, batch in enumerate(batches):
             pending.add(pool.submit(work, number, batch))
             if len(pending) > threads:

@@ -44,13 +44,14 @@ class Runs:
     _opened: list[Run] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, number: int, rows: pa.RecordBatch) -> None:
-        """Sort one batch and write it; `number` orders the runs."""
-        if rows.num_rows == 0:
-            return
+    def add(self, number: int, rows: pa.RecordBatch) -> Ints:
+        """Sort one batch and write it; its sorted column. `number` orders the runs."""
         values = ints_of(rows, self.by)
+        if rows.num_rows == 0:
+            return values
         if not bool(np.all(values[1:] >= values[:-1])):
-            rows = rows.take(pa.array(np.argsort(values, kind="stable")))
+            order = np.argsort(values, kind="stable")
+            rows, values = rows.take(pa.array(order)), values[order]
         path = self.folder / f"run-{number:08d}.arrow"
         with io_errors(path.name):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +61,7 @@ class Runs:
             self._paths.append(path)
             self.rows += rows.num_rows
             self.bytes += rows.nbytes
+        return values
 
     def runs(self) -> list[Run]:
         """The runs in the order of their numbers, opened once."""

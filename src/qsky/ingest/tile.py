@@ -23,10 +23,13 @@ class CountMap:
         # Pages of cells that nothing touches are never made, so a sparse sky costs little.
         self._weights: Weights = np.zeros(12 << (2 * order), dtype=np.float64)
 
-    def add(self, cells_29: Ints, weight: float = 1.0) -> None:
-        """Add `weight` for each row; cells in any order."""
-        cells, counts = np.unique(cells_29 >> (2 * (ORDER_MAX - self.order)), return_counts=True)
-        self._weights[cells] += counts * weight
+    def add(self, cells_29: Ints) -> None:
+        """Count rows by their sorted cells."""
+        if len(cells_29) == 0:
+            return
+        cells = cells_29 >> (2 * (ORDER_MAX - self.order))
+        first = np.flatnonzero(np.concatenate(([True], cells[1:] != cells[:-1])))
+        self._weights[cells[first]] += np.diff(np.append(first, len(cells)))
 
     def cells(self) -> tuple[Ints, Weights]:
         """The cells that hold something, sorted, and what they hold."""

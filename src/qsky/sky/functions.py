@@ -153,7 +153,7 @@ MACROS: Final[tuple[str, ...]] = (
 
 @dataclass(frozen=True)
 class ArrowFunction:
-    """A vectorised function for `Duck.register_function`: types are DuckDB's names; rows with a NULL never arrive."""
+    """A vectorised function for `Duck.register_function`: types are DuckDB's names; rows with a NULL arrive as NaN or NULL."""
 
     name: str
     function: Callable[..., Any]
