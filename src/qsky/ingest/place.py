@@ -58,7 +58,7 @@ class Placer:
         """The director's cell of each row, NOWHERE if the key is NULL or unknown."""
         column = rows.column(key)
         cells = np.full(rows.num_rows, NOWHERE, dtype=np.int64)
-        known = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+        known = pc.indices_nonzero(column.is_valid()).to_numpy()
         if len(known):
             keys = keys_of(as_key(column.take(pa.array(known)), director))
             places, found = lookup(self.store.folder, director.index, keys)
@@ -105,8 +105,9 @@ def as_key(column: Any, director: Table) -> Any:
 
 def _floats(rows: pa.RecordBatch, name: str) -> Floats:
     """A floating column as an array, NULL as NaN."""
-    column = rows.column(name)
-    values: Floats = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+    # Without NULLs the conversion is a view, and does not import pandas.
+    column = pc.fill_null(pc.cast(rows.column(name), pa.float64()), float("nan"))
+    values: Floats = column.to_numpy()
     return values
 
 

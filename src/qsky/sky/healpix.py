@@ -4,16 +4,46 @@ A cell is (order, npix); a row's place is its order-29 cell, `_healpix_29`, an i
 half-open ranges of order-29 cells, so that pruning, tiling and placement are one-dimensional.
 
 The compiled functions are called directly, in radians: the package's public ones wrap every array in astropy
-quantities, which costs more than a small cone. `tests/sky` holds them against the public ones.
+quantities, which costs more than a small cone, and importing them imports astropy, which costs a second at every
+start. `tests/sky` holds them against the public ones.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import importlib
+import importlib.util
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
 
 import numpy as np
-from cdshealpix import cdshealpix as _native
 from numpy.typing import NDArray
+
+_NATIVE_NAME: Final = "cdshealpix.cdshealpix"
+
+
+def _load_native() -> ModuleType:
+    """The compiled module of cdshealpix, without the package around it."""
+    if _NATIVE_NAME in sys.modules:
+        return sys.modules[_NATIVE_NAME]
+    package = importlib.util.find_spec("cdshealpix")
+    folders = list(package.submodule_search_locations or ()) if package else []
+    files = [Path(folder) / f"cdshealpix{suffix}" for folder in folders for suffix in EXTENSION_SUFFIXES]
+    found = next((file for file in files if file.exists()), None)
+    if found is None:
+        return importlib.import_module(_NATIVE_NAME)
+    spec = importlib.util.spec_from_file_location(_NATIVE_NAME, found)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Registered under its own name, so that whoever imports the package later gets this one: it can be made only once.
+    sys.modules[_NATIVE_NAME] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_native: Any = _load_native()
 
 ORDER_MAX: Final = 29
 CELLS_29: Final = 12 << 58

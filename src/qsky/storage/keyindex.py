@@ -69,7 +69,7 @@ def keys_of(column: pa.Array | pa.ChunkedArray) -> Keys:
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if pa.types.is_integer(column.type):
-        return Keys(column.cast(pa.int64()).to_numpy(zero_copy_only=False))
+        return Keys(column.cast(pa.int64()).to_numpy())
     encoded = column.dictionary_encode()
     digests = b"".join(_digest(value) for value in encoded.dictionary.to_pylist())
     halves = np.frombuffer(digests, dtype=">i8").reshape(-1, 2).astype(np.int64)[encoded.indices.to_numpy()]
