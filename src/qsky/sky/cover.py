@@ -34,6 +34,8 @@ CIRCUMRADIUS_RAD: Final = 1.0695
 # What rounding may move a point on the border of a region, and a little more.
 SLACK_DEG: Final = 2e-9
 _SLACK_RAD: Final = float(np.radians(SLACK_DEG))
+# Larger cones are covered by our own refinement.
+_SEARCHED_DEG_MAX: Final = 10.0
 # How far below a cell its outer neighbours are named in `ranges_within`: finer is tighter and slower.
 _FINER_MAX: Final = 4
 
@@ -67,10 +69,19 @@ def at_most(ranges: Ranges, ranges_max: int) -> Ranges:
 
 
 def cone_cover(ra_deg: float, dec_deg: float, radius_deg: float, ranges_max: int) -> Ranges:
-    """The cells that a closed cone may touch."""
+    """The cells that a closed cone may touch.
+
+    The compiled search is fast, and leaves cells out for cones beyond a hemisphere (seen with cdshealpix 0.9 at 137
+    degrees); it is asked for small ones only.
+    """
     radius = min(float(np.radians(radius_deg)) * (1 + 1e-12) + _SLACK_RAD, np.pi)
-    if radius >= np.pi - 1e-6:
-        return everything()
+    if radius_deg > _SEARCHED_DEG_MAX:
+        centre = vectors(np.array([ra_deg]), np.array([dec_deg]))[0]
+
+        def touches(centres: Floats, reach: float) -> Bools:
+            return np.asarray(centres @ centre >= np.cos(min(radius + reach, np.pi)) - 1e-15)
+
+        return refined_cover(np.arange(12, dtype=np.int64), 0, touches, ranges_max)
     order = int(np.clip(np.floor(-np.log2(radius)) + 2, 0, ORDER_MAX))
     finer = min(2, ORDER_MAX - order)
     cells, orders, _ = _native.cone_search(

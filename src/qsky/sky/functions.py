@@ -153,7 +153,7 @@ MACROS: Final[tuple[str, ...]] = (
 
 @dataclass(frozen=True)
 class ArrowFunction:
-    """A vectorised function for `Duck.register_function`: types are DuckDB's names; rows with a NULL arrive as NaN or NULL."""
+    """A vectorised function for `Duck.register_function`: types are DuckDB's names; a NULL argument makes a NULL."""
 
     name: str
     function: Callable[..., Any]
@@ -173,12 +173,12 @@ def _healpix(order: Any, ra: Any, dec: Any) -> pa.Array:
 def _qserv_chunk(ra: Any, dec: Any, stripes: Any, sub_stripes: Any) -> pa.Array:
     """Qserv's chunk number of each position; NULL where the position is none. Stripes must be constant."""
     right, high = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
-    good = np.isfinite(right) & (np.abs(high) <= 90)
-    cut = np.stack((np.asarray(stripes), np.asarray(sub_stripes)), axis=1)
+    cut = np.stack([np.asarray(column, dtype=np.float64) for column in (stripes, sub_stripes)], axis=1)
+    good = np.isfinite(right) & (np.abs(high) <= 90) & np.isfinite(cut).all(axis=1)
     chunks = np.zeros(len(right), dtype=np.int64)
-    for count, sub_count in np.unique(cut, axis=0).tolist():
+    for count, sub_count in np.unique(cut[good], axis=0).tolist():
         here = good & (cut == (count, sub_count)).all(axis=1)
-        chunks[here] = qserv_chunks(right[here], high[here], count, sub_count)
+        chunks[here] = qserv_chunks(right[here], high[here], int(count), int(sub_count))
     return pa.array(chunks, mask=~good)
 
 

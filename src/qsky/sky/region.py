@@ -248,15 +248,33 @@ class Polygon:
             inside = inside & (cosine * (x * np.cos(phi) + y * np.sin(phi)) + z * sine >= 0)
         return np.asarray(inside)
 
+    def _stray(self) -> float:
+        """How far (degrees) rounding may move a corner of the half-spheres' intersection from its vertex.
+
+        180 unless the polygon is convex and no sliver: then the edges at a corner cross at no less than the angle that
+        the least height of the polygon over an edge subtends.
+        """
+        corners, normals = self._corners(), self.normals()
+        lengths = np.linalg.norm(normals, axis=1)
+        edges = lengths > 1e-15
+        if not edges.any() or not self.convex:
+            return 180.0
+        heights = (corners @ normals[edges].T).max(axis=0) / lengths[edges]
+        if heights.min() < 1e-3 * np.linalg.norm(corners - corners[0], axis=1).max():
+            return 180.0
+        return min(180.0, math.degrees(1e-15 / lengths[edges].min() / 1e-3) + SLACK_DEG)
+
     def _bounding(self) -> Cone:
         """A cone around a convex polygon; the whole sphere around any other."""
-        if not self.convex:
+        stray = self._stray()
+        if stray == 180:
             return Cone(0.0, 0.0, 180.0)
         corners = self._corners()
         x, y, z = corners.sum(axis=0)
         ra, dec = math.degrees(math.atan2(y, x)) % 360.0, math.degrees(math.atan2(z, math.hypot(x, y)))
         chords = np.linalg.norm(corners - vectors(np.array([ra]), np.array([dec])), axis=1)
-        return Cone(ra, dec, float(np.degrees(2 * np.arcsin(min(1.0, chords.max() / 2)))) + SLACK_DEG)
+        radius = float(np.degrees(2 * np.arcsin(min(1.0, chords.max() / 2))))
+        return Cone(ra, dec, min(180.0, radius * (1 + 1e-9) + stray))
 
     def cover(self, ranges_max: int = 64) -> Ranges:
         bounding = self._bounding()
@@ -272,7 +290,8 @@ class Polygon:
 
     def dec_range(self) -> tuple[float, float]:
         """From vertices, and from edges that bend beyond them; a pole inside reaches 90."""
-        if not self.convex:
+        stray = self._stray()
+        if stray == 180:
             return -90.0, 90.0
         highs = [dec for _, dec in self.vertices]
         lows = list(highs)
@@ -282,7 +301,7 @@ class Polygon:
         pole = bool(self.contains(np.array([0.0]), np.array([90.0]))[0])
         nadir = bool(self.contains(np.array([0.0]), np.array([-90.0]))[0])
         low_dec, high_dec = (-90.0 if nadir else min(lows)), (90.0 if pole else max(highs))
-        return max(-90.0, low_dec - 1e-6), min(90.0, high_dec + 1e-6)
+        return max(-90.0, low_dec - stray), min(90.0, high_dec + stray)
 
     def _bends(self) -> list[tuple[float, float]]:
         """For each edge, the highest and lowest declination of its great circle if the edge passes there."""
