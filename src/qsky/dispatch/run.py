@@ -1,0 +1,97 @@
+"""The thin shell around the state machine: carries out its orders on a transport, and yields pieces in fragment order.
+
+Called by `engine`. It holds a clock and a mailbox, and decides nothing. Leaving the generator, by an error, Ctrl-C or
+because nobody wants more, stops every attempt that is out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from time import monotonic
+from typing import Final
+
+from qsky.dispatch.state import (
+    Arrived,
+    Begin,
+    Cancel,
+    Dispatch,
+    Done,
+    Drop,
+    Event,
+    Fail,
+    Keep,
+    Limits,
+    Run,
+    Taken,
+    Tick,
+)
+from qsky.dispatch.transport import Brought, Mailbox, Report, Transport
+from qsky.fragment import Fragment, Piece
+
+# A wait this long changes nothing; it is short so that a missed wake-up does no harm.
+_WAIT_SECONDS_MAX: Final = 1.0
+
+
+class Running:
+    """One query on its way."""
+
+    def __init__(self, fragments: int, spell: Callable[[int], Fragment], transport: Transport, limits: Limits) -> None:
+        self._machine = Dispatch(fragments, limits)
+        self._spell = spell
+        self._transport = transport
+        self._mailbox: Mailbox = SimpleQueue()
+        self._arrived: dict[int, Piece] = {}  # by attempt, until kept or dropped
+        self._kept: dict[int, Piece] = {}  # by fragment, until taken
+        self._needed: int | None = None
+
+    def pieces(self) -> Iterator[Piece]:
+        """The pieces, each once, in fragment order. Raises what the query failed with."""
+        number = 0
+        try:
+            self._handle(Begin(monotonic()))
+            while self._needed is None or number < self._needed:
+                if number in self._kept:
+                    yield self._kept.pop(number)
+                    number += 1
+                    self._handle(Taken())
+                else:
+                    self._wait()
+        finally:
+            self._handle(Cancel(), quietly=True)
+
+    def _wait(self) -> None:
+        deadline = self._machine.deadline
+        seconds = _WAIT_SECONDS_MAX if deadline is None else min(_WAIT_SECONDS_MAX, max(0.0, deadline - monotonic()))
+        try:
+            self._receive(self._mailbox.get(timeout=seconds))
+        except Empty:
+            self._handle(Tick(monotonic()))
+
+    def _receive(self, report: Report) -> None:
+        if isinstance(report, Brought):
+            self._arrived[report.attempt] = report.piece
+            self._handle(Arrived(report.attempt, report.piece.table.num_rows))
+        else:
+            self._handle(report)
+        if self._machine.deadline is not None:
+            self._handle(Tick(monotonic()))
+
+    def _handle(self, event: Event, *, quietly: bool = False) -> None:
+        for order in self._machine.handle(event):
+            if isinstance(order, Run):
+                self._transport.submit(order.attempt, self._spell(order.fragment), self._mailbox)
+            elif isinstance(order, Keep):
+                self._kept[order.fragment] = self._arrived.pop(order.attempt)
+            elif isinstance(order, Drop):
+                self._arrived.pop(order.attempt, None)
+                self._transport.cancel(order.attempt, self._mailbox)
+            elif isinstance(order, Done):
+                self._needed = order.fragments
+            elif isinstance(order, Fail) and not quietly:
+                raise order.error
+
+
+def run(fragments: int, spell: Callable[[int], Fragment], transport: Transport, limits: Limits) -> Iterator[Piece]:
+    """The pieces of a query's fragments in order; `spell` makes the fragment of a number when it is sent."""
+    return Running(fragments, spell, transport, limits).pieces()

@@ -1,0 +1,286 @@
+"""The life of one query's fragments as a state machine: events in, orders out. No I/O, no clock, no dice, no threads.
+
+Called by `dispatch.run`, and by simulations that are a whole cluster in one thread. It knows fragments by number and
+attempts by number; it never sees SQL, files or pieces. An attempt is one try of one fragment somewhere; a fragment
+may have several at once. A piece is taken whole from exactly one attempt, whatever arrives later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from qsky.errors import QskyError
+
+# -- events
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The query starts; `now` in seconds of any steady clock."""
+
+    now: float
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The transport has given an attempt to a worker."""
+
+    attempt: int
+    worker: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """An attempt has made its piece of so many rows."""
+
+    attempt: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An attempt has failed for good; `error` says why."""
+
+    attempt: int
+    error: QskyError
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker is gone with everything it was doing."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The consumer has used the next piece and let go of it."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed."""
+
+    now: float
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """The user wants no more."""
+
+
+Event = Begin | Placed | Arrived | Failed | WorkerLost | Taken | Tick | Cancel
+
+# -- orders
+
+
+@dataclass(frozen=True)
+class Run:
+    """Start an attempt at a fragment."""
+
+    fragment: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Keep:
+    """The piece of this attempt is the fragment's piece."""
+
+    fragment: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Stop an attempt, or forget what it made."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """Every piece that is needed has been kept: those of the first `fragments` fragments."""
+
+    fragments: int
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The query has failed; nothing more will come."""
+
+    error: QskyError
+
+
+Order = Run | Keep | Drop | Done | Fail
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may use.
+
+    `slots` attempts run at once; at most `ahead_max` fragments are started beyond the first piece not yet taken, so
+    that pieces do not pile up before a slow consumer. After `rows_wanted` rows in fragment order the rest is not
+    needed. `seconds_max` 0 means no deadline.
+    """
+
+    slots: int
+    attempts_max: int = 3
+    ahead_max: int = 1 << 30
+    rows_wanted: int | None = None
+    seconds_max: float = 0.0
+
+
+@dataclass
+class _Fragment:
+    failures: int = 0
+    running: set[int] = field(default_factory=set)
+    rows: int | None = None  # of the kept piece
+
+
+class Dispatch:
+    """One query. Feed it events in any order they happen; carry out the orders it gives back, in order."""
+
+    def __init__(self, fragments: int, limits: Limits) -> None:
+        self.limits = limits
+        self.finished = False
+        self._fragments = [_Fragment() for _ in range(fragments)]
+        self._next = 0  # the first fragment never started
+        self._again: list[int] = []  # fragments to be tried again, before new ones
+        self._of: dict[int, int] = {}  # attempt -> fragment, while it runs
+        self._worker: dict[int, str] = {}
+        self._attempts = 0
+        self._taken = 0
+        self._ready = 0  # fragments kept without a gap from the first
+        self._ready_rows = 0
+        self._deadline: float | None = None
+
+    def handle(self, event: Event) -> list[Order]:
+        """The orders that follow from an event. After Done or Fail, only Drop of stragglers."""
+        if self.finished:
+            return [Drop(event.attempt)] if isinstance(event, Arrived) else []
+        if isinstance(event, Begin):
+            return self._begin(event.now)
+        if isinstance(event, Placed):
+            return self._placed(event)
+        if isinstance(event, Arrived):
+            return self._arrived(event)
+        if isinstance(event, Failed):
+            return self._failed(event.attempt, event.error)
+        if isinstance(event, WorkerLost):
+            return self._lost(event.worker)
+        if isinstance(event, Taken):
+            self._taken += 1
+            return self._fill()
+        if isinstance(event, Tick):
+            return self._tick(event.now)
+        return self._end(Fail(QskyError("cancelled", "The query was stopped.")))
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next Tick matters, on the clock of Begin."""
+        return self._deadline
+
+    def _begin(self, now: float) -> list[Order]:
+        if self.limits.seconds_max > 0:
+            self._deadline = now + self.limits.seconds_max
+        return self._done_or(self._fill())
+
+    def _placed(self, event: Placed) -> list[Order]:
+        if event.attempt in self._of:
+            self._worker[event.attempt] = event.worker
+        return []
+
+    def _arrived(self, event: Arrived) -> list[Order]:
+        number = self._forget(event.attempt)
+        if number is None:
+            return [Drop(event.attempt)]
+        fragment = self._fragments[number]
+        fragment.rows = event.rows
+        orders: list[Order] = [Keep(number, event.attempt)]
+        for twin in sorted(fragment.running):
+            self._forget(twin)
+            orders.append(Drop(twin))
+        self._again = [again for again in self._again if again != number]
+        self._count_ready()
+        return self._done_or([*orders, *self._fill()])
+
+    def _count_ready(self) -> None:
+        while self._ready < len(self._fragments) and not self._enough():
+            rows = self._fragments[self._ready].rows
+            if rows is None:
+                return
+            self._ready += 1
+            self._ready_rows += rows
+
+    def _enough(self) -> bool:
+        wanted = self.limits.rows_wanted
+        return wanted is not None and self._ready_rows >= wanted
+
+    def _done_or(self, orders: list[Order]) -> list[Order]:
+        if self._ready == len(self._fragments) or self._enough():
+            started = [order for order in orders if not isinstance(order, Run)]
+            unsent = {order.attempt for order in orders if isinstance(order, Run)}
+            return [*started, *self._end(Done(self._ready), unsent)]
+        return orders
+
+    def _failed(self, attempt: int, error: QskyError) -> list[Order]:
+        number = self._forget(attempt)
+        if number is None:
+            return []
+        fragment = self._fragments[number]
+        fragment.failures += 1
+        if error.code.family != "storage" or fragment.failures >= self.limits.attempts_max:
+            return self._end(Fail(error))
+        if not fragment.running:
+            self._again.append(number)
+        return self._fill()
+
+    def _lost(self, worker: str) -> list[Order]:
+        orders: list[Order] = []
+        error = QskyError("damaged", f"The worker {worker} was lost, and others before it with the same work.")
+        for attempt in [attempt for attempt, where in self._worker.items() if where == worker]:
+            if not self.finished:
+                orders.extend(self._failed(attempt, error))
+        return orders
+
+    def _tick(self, now: float) -> list[Order]:
+        if self._deadline is None or now < self._deadline:
+            return []
+        sentence = f"The query ran longer than {self.limits.seconds_max:g} seconds."
+        return self._end(Fail(QskyError("limit-time", sentence, hint="Ask for less, or raise QSKY_QUERY_SECONDS_MAX.")))
+
+    def _end(self, last: Done | Fail, unsent: set[int] = frozenset()) -> list[Order]:  # type: ignore[assignment]
+        """Stop what still runs. `unsent` are attempts nobody has heard of."""
+        drops: list[Order] = [Drop(attempt) for attempt in sorted(self._of) if attempt not in unsent]
+        self._of.clear()
+        self.finished = True
+        return [*drops, last]
+
+    def _forget(self, attempt: int) -> int | None:
+        """The fragment of a running attempt, which runs no longer."""
+        number = self._of.pop(attempt, None)
+        self._worker.pop(attempt, None)
+        if number is not None:
+            self._fragments[number].running.discard(attempt)
+        return number
+
+    def _fill(self) -> list[Order]:
+        """Give every free slot the next fragment."""
+        orders: list[Order] = []
+        while len(self._of) < self.limits.slots:
+            number = self._next_fragment()
+            if number is None:
+                break
+            attempt, self._attempts = self._attempts, self._attempts + 1
+            self._of[attempt] = number
+            self._fragments[number].running.add(attempt)
+            orders.append(Run(number, attempt))
+        return orders
+
+    def _next_fragment(self) -> int | None:
+        if self._again:
+            return self._again.pop(0)
+        if self._next < min(len(self._fragments), self._taken + self.limits.ahead_max):
+            self._next += 1
+            return self._next - 1
+        return None

@@ -1,0 +1,297 @@
+"""The life of a query on one page: parse, bind, probe, plan, dispatch, merge, result.
+
+`Engine` is what every door (command line, Python, servers) asks. Each step is a module of that name; this one only
+hands values from one to the next, and keeps plans. It knows no file format and writes no SQL.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic, perf_counter
+from types import TracebackType
+from typing import Any, Final
+
+import pyarrow as pa
+
+from qsky.catalog.layout import PUBLIC
+from qsky.catalog.model import Table
+from qsky.catalog.snapshot import TableSnapshot
+from qsky.catalog.store import Catalog, DatabaseSnapshot
+from qsky.catalog.types import arrow_type
+from qsky.config import Settings
+from qsky.dispatch.local import LocalTransport
+from qsky.dispatch.run import run
+from qsky.dispatch.state import Limits
+from qsky.dispatch.transport import Transport
+from qsky.duck import Duck
+from qsky.fragment import Piece
+from qsky.merge import Above, Collected
+from qsky.plan.explain import explained, explanation
+from qsky.plan.gather import too_much
+from qsky.plan.model import Plan, Probe
+from qsky.plan.planner import plan, probes_of
+from qsky.plan.spell import fragment_of
+from qsky.result import Facts, Result
+from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
+from qsky.sky.healpix import Ints
+from qsky.sql.bind import bind
+from qsky.sql.parse import parse
+from qsky.sql.query import Query
+from qsky.storage.keyindex import keys_of, lookup
+from qsky.storage.objects import RemoteFiles, is_remote
+
+_BATCH_ROWS: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A bound and planned query, and the current revision of each of its databases when that was done."""
+
+    query: Query
+    plan: Plan
+    revisions: tuple[tuple[str, int], ...]
+    explanation: str
+
+
+@dataclass
+class View:
+    """What exists for one query: each database at one revision from the first look to the last."""
+
+    catalog: Catalog
+    opened: dict[tuple[str, int | None], DatabaseSnapshot] = field(default_factory=dict)
+
+    def databases(self) -> Iterable[str]:
+        return self.catalog.databases()
+
+    def tables(self, database: str) -> Iterable[str]:
+        return [table.name for table in self.snapshot(database, None).revision.tables]
+
+    def table(self, database: str, name: str, revision: int | None) -> tuple[Table, int]:
+        snapshot = self.snapshot(database, revision)
+        return snapshot.table(name).table, snapshot.revision.number
+
+    def snapshot(self, database: str, revision: int | None) -> DatabaseSnapshot:
+        key = (database, revision)
+        if key not in self.opened:
+            self.opened[key] = self.catalog.snapshot(database, revision)
+        return self.opened[key]
+
+    def at(self, database: str, number: int) -> DatabaseSnapshot:
+        """The snapshot of that revision, the same one bind saw."""
+        known = (s for (name, _), s in self.opened.items() if name == database and s.revision.number == number)
+        return next(known, None) or self.snapshot(database, number)
+
+
+class Engine:
+    """Answers SELECTs about the databases of a root. Safe for several threads."""
+
+    def __init__(self, catalog: Catalog, settings: Settings, transport: Transport | None = None) -> None:
+        """`transport` None runs everything in this process. Nothing is opened before the first query needs it."""
+        self.catalog = catalog
+        self.settings = settings
+        self._folders = (str(catalog.root / PUBLIC),)
+        self._local = LocalTransport(settings.cores, self._open_duck) if transport is None else None
+        self._transport: Transport = transport or self._local or _impossible()
+        self._above = Above(self._open_duck)
+        self._prepared: OrderedDict[tuple[str, str, str | None], Prepared] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def query(self, text: str, lang: str = "mysql", database: str | None = None) -> Result:
+        """The answer to one SELECT, its first batch made already. `database` is where bare table names are looked up.
+
+        Raises any query error; those that come later in the stream are raised where it is read.
+        """
+        started = perf_counter()
+        prepared = self._prepare(text, lang, database)
+        schema = schema_of(prepared)
+        batches = self._batches(prepared.plan, schema)
+        first = next(batches, None)
+        facts = Facts(
+            chunks_read=prepared.plan.chunks_chosen,
+            chunks_total=prepared.plan.chunks_total,
+            bytes_named=prepared.plan.bytes,
+            seconds=perf_counter() - started,
+            revisions=prepared.query.revisions,
+            explanation=prepared.explanation,
+        )
+        return Result(schema, _with_first(first, batches), facts)
+
+    def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
+        """How the query would be answered, as text."""
+        return self._prepare(text, lang, database).explanation
+
+    def explained(self, text: str, lang: str = "mysql", database: str | None = None) -> dict[str, Any]:
+        """How the query would be answered, as values."""
+        return explained(self._prepare(text, lang, database).plan)
+
+    # -- parse, bind, probe, plan
+
+    def _prepare(self, text: str, lang: str, database: str | None) -> Prepared:
+        """The plan of a text at the current revisions, kept while these stay current."""
+        key = (text, lang, database)
+        with self._lock:
+            held = self._prepared.get(key)
+            if held is not None:
+                self._prepared.move_to_end(key)
+        if held is not None and all(self._current(name) == number for name, number in held.revisions):
+            return held
+        view = View(self.catalog)
+        query = bind(parse(text, lang, self.settings), view, database)
+        opened = {name: view.at(name, number) for name, number in query.revisions}
+        snapshots = {ref.alias: opened[ref.database].table(ref.table.name) for ref in query.tables}
+        answers = {probe: looked_up(probe, opened) for probe in probes_of(query, snapshots)}
+        current = tuple((name, self._current(name)) for name, _ in query.revisions)
+        planned = plan(query, snapshots, answers, self.settings)
+        prepared = Prepared(query, planned, current, explanation(planned))
+        self._allow(snapshots)
+        if not any(snapshot.staged for snapshot in opened.values()):
+            self._keep(key, prepared)
+        return prepared
+
+    def _current(self, database: str) -> int:
+        return self.catalog.snapshot(database).revision.number
+
+    def _keep(self, key: tuple[str, str, str | None], prepared: Prepared) -> None:
+        with self._lock:
+            self._prepared[key] = prepared
+            while len(self._prepared) > self.settings.plans_cached:
+                self._prepared.popitem(last=False)
+
+    # -- dispatch, merge
+
+    def _batches(self, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The answer as a stream."""
+        ends = monotonic() + self.settings.query_seconds_max if self.settings.query_seconds_max else None
+        pieces = run(plan.fragments, partial(fragment_of, plan), self._transport, self._limits(plan))
+        if plan.merge is None:
+            yield from _limited((piece.table for piece in pieces), plan, schema)
+            return
+        with self._above.lent() as lent:
+            collected = self._collected(plan, pieces, lent.duck)
+            for batch in lent.stream(plan.merge, collected, _BATCH_ROWS, ends):
+                yield _as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
+
+    def _limits(self, plan: Plan) -> Limits:
+        slots = self._transport.slots
+        return Limits(
+            slots=slots,
+            attempts_max=self.settings.fragment_attempts_max,
+            ahead_max=slots + 1 if plan.merge is None else plan.fragments + 1,
+            rows_wanted=plan.rows_wanted,
+            seconds_max=self.settings.query_seconds_max,
+        )
+
+    def _collected(self, plan: Plan, pieces: Iterator[Piece], duck: Duck) -> list[Collected]:
+        """The pieces of each scan, in order; a gathering query is stopped where it collects too much."""
+        held_max = self.settings.memory_bytes_max // 8
+        found = [Collected(duck, scan.name, schema_named(scan.schema), held_max) for scan in plan.scans]
+        for piece in pieces:
+            scan, _ = plan.scan_of(piece.number)
+            found[plan.scans.index(scan)].add(piece.table)
+            total = sum(each.bytes for each in found)
+            if plan.gathers and total > self.settings.gather_bytes_max:
+                raise too_much(total, self.settings.gather_bytes_max, "")
+        return found
+
+    # -- DuckDB
+
+    def _open_duck(self) -> Duck:
+        """An instance that may read the public folder and attached catalogues, and nothing else."""
+        share = self.settings.memory_bytes_max // (self.settings.cores + 2)
+        duck = Duck(
+            memory_bytes=max(share, 32 << 20),
+            temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
+            folders=self._folders,
+            macros=MACROS,
+        )
+        for function in ARROW_FUNCTIONS:
+            duck.register_function(function.name, function.function, function.arguments, function.result)
+        if any(map(is_remote, self._folders)):
+            duck.register_files(RemoteFiles(self.settings.http_seconds_max))
+        return duck
+
+    def _allow(self, snapshots: Mapping[str, TableSnapshot]) -> None:
+        """Open the instances anew if a query reads a catalogue attached from elsewhere for the first time."""
+        attached = {s.folder for s in snapshots.values() if s.table.attached is not None}
+        attached |= {s.table.attached.margin_address for s in snapshots.values() if s.table.attached is not None}
+        with self._lock:
+            new = sorted(attached - {""} - set(self._folders))
+            self._folders = (*self._folders, *new)
+        if new and self._local is not None:
+            self._local.renew()
+
+    def close(self) -> None:
+        """Stop what runs and close every instance."""
+        self._transport.close()
+        self._above.close()
+
+
+def _impossible() -> Transport:
+    raise AssertionError("without a transport there is a local one")
+
+
+def looked_up(probe: Probe, opened: Mapping[str, DatabaseSnapshot]) -> Ints:
+    """The cells in which the index of a director has the keys."""
+    snapshot = opened[probe.database].table(probe.director)
+    keys = keys_of(pa.array(probe.keys)) if probe.keys else keys_of(pa.array([], pa.int64()))
+    _, cells = lookup(Path(snapshot.folder), snapshot.table.index, keys)
+    return cells
+
+
+def schema_named(columns: Iterable[tuple[str, str]]) -> pa.Schema:
+    """The Arrow schema of (name, type) pairs; a bare NULL has Arrow's null type."""
+    return pa.schema([pa.field(name, pa.null() if kind == "NULL" else arrow_type(kind)) for name, kind in columns])
+
+
+def schema_of(prepared: Prepared) -> pa.Schema:
+    """The schema of the answer; unit, ucd and description of bare columns are metadata of the fields."""
+    fields = []
+    for shape, item in zip(schema_named(prepared.plan.columns), prepared.query.items, strict=True):
+        about = {"unit": item.unit, "ucd": item.ucd, "description": item.description}
+        said = {key: value for key, value in about.items() if value}
+        fields.append(shape.with_metadata(said) if said else shape)
+    return pa.schema(fields)
+
+
+def _limited(tables: Iterator[pa.Table], plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Pieces in order as batches of the answer, after OFFSET and up to LIMIT."""
+    skip, left = plan.offset, plan.limit
+    for table in tables:
+        dropped = min(skip, table.num_rows)
+        skip -= dropped
+        table = table.slice(dropped)
+        if left is not None:
+            table = table.slice(0, left)
+            left -= table.num_rows
+        yield from _as_schema(table, schema).to_batches(_BATCH_ROWS)
+        if left == 0:
+            return
+
+
+def _as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table's columns, by place, under the names and of the types of the answer."""
+    columns = [
+        column if column.type == spec.type else column.cast(spec.type)
+        for column, spec in zip(table.columns[: len(schema)], schema, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _with_first(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    if first is not None:
+        yield first
+        yield from rest

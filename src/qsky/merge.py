@@ -1,0 +1,165 @@
+"""Above the line: one SQL statement over the collected pieces, on a DuckDB of its own, that makes the answer of them.
+
+Called by `engine`. Single-threaded, so that floating sums are folded in the order of the pieces. Pieces beyond a share
+of the memory are put into DuckDB's own tables, which spill to disk. It reads no file of a catalogue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from queue import Empty, Full, Queue
+from time import monotonic
+from typing import Any, Final
+
+import pyarrow as pa
+
+from qsky.duck import Duck, quoted
+from qsky.errors import QskyError
+
+
+class Collected:
+    """The pieces of one scan in their order. Small ones stay Arrow tables, many bytes go to a table of DuckDB."""
+
+    def __init__(self, duck: Duck, name: str, schema: pa.Schema, held_bytes_max: int) -> None:
+        self.name = name
+        self._duck = duck
+        self._schema = schema
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+        self._held_bytes_max = held_bytes_max
+        self.spilled = False
+        self.bytes = 0
+
+    def add(self, piece: pa.Table) -> None:
+        """Take the next piece, of the scan's columns."""
+        self._held.append(piece.cast(self._schema) if piece.schema != self._schema else piece)
+        self._held_bytes += piece.nbytes
+        self.bytes += piece.nbytes
+        if self._held_bytes > self._held_bytes_max:
+            self._spill()
+
+    def _spill(self) -> None:
+        incoming = f"{self.name}_incoming"
+        verb = f"INSERT INTO {quoted(self.name)}" if self.spilled else f"CREATE TEMP TABLE {quoted(self.name)} AS"
+        self._duck.execute(f"{verb} SELECT * FROM {quoted(incoming)}", {incoming: self._table()})
+        self.spilled, self._held, self._held_bytes = True, [], 0
+
+    def _table(self) -> pa.Table:
+        return pa.concat_tables(self._held) if self._held else self._schema.empty_table()
+
+    def finish(self) -> Mapping[str, pa.Table]:
+        """What the merge SQL must be given under this name: the Arrow table, or nothing if DuckDB has it."""
+        if self.spilled:
+            if self._held:
+                self._spill()
+            return {}
+        return {self.name: self._table()}
+
+
+class Above:
+    """The instances that merge, each lent to one query at a time and kept for the next."""
+
+    def __init__(self, open_duck: Callable[[], Duck]) -> None:
+        self._open_duck = open_duck
+        self._free: list[Duck] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def lent(self) -> Iterator[Lent]:
+        """An instance for one query. One that was left in the middle of work is thrown away."""
+        with self._lock:
+            duck = self._free.pop() if self._free else None
+        lent = Lent(duck or self._open_duck())
+        try:
+            yield lent
+        finally:
+            if lent.clean:
+                with self._lock:
+                    self._free.append(lent.duck)
+            else:
+                lent.duck.close()
+
+    def close(self) -> None:
+        with self._lock:
+            ducks, self._free = self._free, []
+        for duck in ducks:
+            duck.close()
+
+
+_END: Final = None
+_STREAM_BATCHES: Final = 4
+_INTERRUPT_SECONDS: Final = 0.01
+
+
+class Lent:
+    """One instance while one query has it."""
+
+    def __init__(self, duck: Duck) -> None:
+        self.duck = duck
+        self.clean = True
+
+    def stream(
+        self, sql: str, collected: Sequence[Collected], rows: int, ends: float | None
+    ) -> Iterator[pa.RecordBatch]:
+        """The answer in batches of at most `rows`, made a few ahead by a thread, so that Ctrl-C is heard at once.
+
+        `ends` is when to give up, on the monotonic clock. Raises limit-time, cancelled, limit-memory, query-failed.
+        """
+        self.clean = False
+        outbox: Queue[pa.RecordBatch | Exception | None] = Queue(_STREAM_BATCHES)
+        stopped = threading.Event()
+        work = threading.Thread(target=self._work, args=(sql, collected, rows, outbox, stopped), daemon=True)
+        work.start()
+        try:
+            while (batch := _next(outbox, ends)) is not _END:
+                if isinstance(batch, Exception):
+                    raise batch
+                yield batch
+            self.clean = not any(each.spilled for each in collected)
+        finally:
+            stopped.set()
+            while work.is_alive():
+                self.duck.interrupt()
+                work.join(_INTERRUPT_SECONDS)
+
+    def _work(
+        self,
+        sql: str,
+        collected: Sequence[Collected],
+        rows: int,
+        outbox: Queue[pa.RecordBatch | Exception | None],
+        stopped: threading.Event,
+    ) -> None:
+        last: Exception | None = _END
+        try:
+            inputs = {name: table for each in collected for name, table in each.finish().items()}
+            with self.duck.reader(sql, rows=rows, inputs=inputs) as batches:
+                for batch in batches:
+                    if not _put(outbox, batch, stopped):
+                        break
+        except Exception as error:
+            last = error
+        _put(outbox, last, stopped)
+
+
+def _put(outbox: Queue[Any], item: object, stopped: threading.Event) -> bool:
+    """Wait for room; False if nobody wants anything any more."""
+    while not stopped.is_set():
+        try:
+            outbox.put(item, timeout=0.1)
+            return True
+        except Full:
+            continue
+    return False
+
+
+def _next(outbox: Queue[Any], ends: float | None) -> Any:
+    while True:
+        try:
+            return outbox.get(timeout=1.0 if ends is None else min(1.0, max(0.001, ends - monotonic())))
+        except Empty:
+            if ends is not None and monotonic() >= ends:
+                hint = "Ask for less, or raise QSKY_QUERY_SECONDS_MAX."
+                raise QskyError("limit-time", "The query ran longer than it may.", hint=hint) from None

@@ -1,0 +1,124 @@
+"""The rule `gather`: what no chunk can join is collected in one place, filtered and projected, and joined there.
+
+Every reference is scanned alone (own rows, each once) into a table of its own; the whole query runs over these above
+the line. It makes any join sound, and is bounded: what is known to be too much beforehand is refused here, the rest by
+the engine while it collects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qsky.errors import QskyError
+from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one, usable
+from qsky.plan.draft import Draft, binding_predicates
+from qsky.plan.model import NO_CHUNK, Plan, Ref, Scan, Template
+from qsky.plan.near import condition, grids_of, tangent_axes, with_grid
+from qsky.plan.predicate import recognise
+from qsky.plan.spell import Select, from_text, scan_width, select_text
+from qsky.plan.split import answer_columns, whole
+from qsky.plan.words import quoted
+from qsky.sql.query import ColumnRef, Expression, Literal_, columns_in, conjunction
+
+
+def gather(draft: Draft) -> Draft:
+    """The plan of a query whose joins no chunk can do alone."""
+    if not draft.gather:
+        return draft
+    scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(draft.refs))
+    known = sum(_bytes_known(draft, alias) for alias in draft.refs)
+    if known > draft.settings.gather_bytes_max:
+        raise too_much(known, draft.settings.gather_bytes_max, draft.gather)
+    merge = _merge_text(draft, {scan.readings[0].ref.alias: scan.name for scan in scans})
+    said = ", ".join(f"{scan.readings[0].ref.alias} ({len(scan.batches)} fragments)" for scan in scans)
+    done = draft.fired("gather", f"filtered and projected rows of {said} are joined in one place")
+    starts = [{int(start) for batch in scan.batches for start in batch.starts} for scan in scans]
+    total = sum(
+        len(set(ref.snapshot.parts.leaf_starts.tolist())) for ref in draft.refs.values() if ref.table.partitioned
+    )
+    plan = Plan(
+        scans=scans,
+        merge=merge,
+        columns=answer_columns(draft.query.items),
+        notes=done.notes,
+        chunks_chosen=sum(map(len, starts)),
+        chunks_total=total,
+        bytes=sum(batch.bytes for scan in scans for batch in scan.batches),
+        gathers=True,
+    )
+    return replace(done, plan=plan)
+
+
+def too_much(bytes_found: int, bytes_max: int, why: str) -> QskyError:
+    """The refusal to collect more than the setting allows."""
+    return QskyError(
+        "limit-gather",
+        f"This query has to collect {_size(bytes_found)} or more in one place, and may {_size(bytes_max)}"
+        + (f": {why}." if why else "."),
+        hint="Filter the tables more, join them on the director key or by angSep, or raise QSKY_GATHER_BYTES_MAX.",
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):,.0f} MiB" if count >= 1 << 20 else f"{count:,} bytes"
+
+
+def _scan(draft: Draft, alias: str, name: str) -> Scan:
+    ref = draft.refs[alias]
+    items: tuple[tuple[str, Expression], ...] = tuple(
+        (column, ColumnRef(type=kind, table=alias, column=column)) for column, kind in ref.columns
+    )
+    items = items or (("nothing", Literal_(type="BOOLEAN", value=True)),)
+    reading = reading_of_one(draft, alias)
+    source: Template = (reading, f" AS {quoted(alias)}")
+    batches = batches_of_one(draft, alias)
+    return Scan(
+        name=name,
+        template=select_text(Select(items, where=conjunction(_own_predicates(draft, alias))), source),
+        readings=(reading,),
+        batches=batches,
+        schema=tuple((column, expression.type) for column, expression in items),
+        interactive=sum(batch.chunks for batch in batches) <= draft.settings.interactive_chunks_max,
+    )
+
+
+def _own_predicates(draft: Draft, alias: str) -> tuple[Expression, ...]:
+    """The predicates that may be applied to a reference before it is joined.
+
+    Where its rows may be missing, only predicates that reject missing rows.
+    """
+    own = [p for p in binding_predicates(draft.query) if {table for table, _ in columns_in(p)} == {alias}]
+    if alias in draft.optional:
+        own = [p for p in own if recognise(p, draft.refs) is not None]
+    return tuple(own)
+
+
+def _bytes_known(draft: Draft, alias: str) -> int:
+    """Bytes surely to be collected of a reference: all its rows if nothing filters them, else unknown and 0."""
+    if _own_predicates(draft, alias):
+        return 0
+    ref = draft.refs[alias]
+    return _rows(draft, ref) * scan_width(ref.columns)
+
+
+def _rows(draft: Draft, ref: Ref) -> int:
+    parts = ref.snapshot.parts
+    if not ref.table.partitioned:
+        return int(parts.rows.sum())
+    kept = int(parts.rows[usable(parts, draft.cells.get(ref.alias))].sum())
+    return kept + int(parts.rows[orphan_places(ref, draft)].sum())
+
+
+def _merge_text(draft: Draft, names: dict[str, str]) -> str:
+    """The whole query over the gathered tables."""
+    axes = tangent_axes(NO_CHUNK)
+
+    def relation(alias: str) -> Template:
+        text = quoted(names[alias])
+        for grid in grids_of(alias, draft.nears, draft.refs):
+            text = with_grid(text, grid, axes)
+        return (text,)
+
+    also = [condition(near, number) for number, near in enumerate(draft.nears)]
+    parts = select_text(whole(draft.query), from_text(draft.query.source, relation), also)
+    return "".join(str(part) for part in parts)

@@ -1,0 +1,152 @@
+"""The rule `join`: which references can be joined inside a chunk and its surroundings, and which cannot.
+
+References of one family joined on the director's key share their chunks: a team. Teams are held together by near
+neighbours. The anchor is the team of the first reference of FROM that is in a near-neighbour join; a joined row is
+emitted by the chunk that owns the anchor's rows, so it is emitted once. Whatever does not fit sets `gather`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qsky.plan.draft import Draft
+from qsky.plan.model import Near, Team
+from qsky.plan.predicate import Refs, SameKey
+from qsky.plan.prune import facts_of
+from qsky.sql.query import From, Join, TableRef, conjuncts
+
+_ARCSEC_PER_DEG = 3600.0
+# Beyond this the surroundings of any chunk are most of the sky.
+REACH_MAX_DEG = 45.0
+
+Parties = tuple[frozenset[str], ...]
+
+
+class _Unsound(Exception):
+    """Why a join cannot be done inside chunks."""
+
+
+def join(draft: Draft) -> Draft:
+    """Teams of references, or the reason why everything is gathered."""
+    if not draft.partitioned:
+        return replace(draft.kept("join", "no partitioned table: the query runs once"), nears=near_joins(draft))
+    try:
+        parties = _merged(_parties(draft.query.source, draft.refs), _key_edges(draft))
+        teams, nears = _teams(parties, draft)
+    except _Unsound as reason:
+        return replace(draft.kept("join", str(reason)), gather=str(reason), nears=near_joins(draft))
+    return replace(draft.fired("join", _sentence(teams, draft)), teams=teams, nears=nears)
+
+
+def _key_edges(draft: Draft) -> list[SameKey]:
+    return [fact for fact in draft.facts if isinstance(fact, SameKey)]
+
+
+def _parties(source: From | None, refs: Refs) -> Parties:
+    """The partitioned references below a FROM, grouped by the key joins inside it."""
+    if isinstance(source, TableRef):
+        return (frozenset((source.alias,)),) if source.table.partitioned else ()
+    if not isinstance(source, Join):
+        return ()
+    left, right = _parties(source.left, refs), _parties(source.right, refs)
+    facts = facts_of(conjuncts(source.on), refs)
+    both = _merged((*left, *right), [fact for fact in facts if isinstance(fact, SameKey)])
+    if source.kind == "left" and right:
+        _check_left(left, right, both)
+    return both
+
+
+def _check_left(left: Parties, right: Parties, both: Parties) -> None:
+    """A LEFT JOIN is decided inside a chunk if whatever can match lies in the preserved row's chunk."""
+    if not left:
+        raise _Unsound("a LEFT JOIN keeps the rows of a replicated table, which every chunk would keep again")
+    preserved = frozenset().union(*left)
+    for party in both:
+        if not party & preserved and any(party & optional for optional in right):
+            names = ", ".join(sorted(party))
+            raise _Unsound(f"a LEFT JOIN does not join {names} on the director key of the rows it keeps")
+
+
+def _merged(parties: Iterable[frozenset[str]], edges: Iterable[SameKey]) -> Parties:
+    """Parties after each edge has joined the two it touches, in the order of their first appearance."""
+    result = list(parties)
+    for edge in edges:
+        touched = [party for party in result if edge.left in party or edge.right in party]
+        if len(touched) == 2:
+            place = result.index(touched[0])
+            result = [party for party in result if party not in touched]
+            result.insert(place, touched[0] | touched[1])
+    return tuple(result)
+
+
+def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near, ...]]:
+    order = list(draft.refs)
+    nears = near_joins(draft)
+    if len(parties) == 1:
+        return (Team(_sorted(parties[0], order)),), nears
+    placed = tuple(near for near in nears if near.placed)
+    if not placed:
+        raise _Unsound(_why_apart(parties, order))
+    first = min((near.left for near in placed), key=order.index)
+    reach = _reaches(first, parties, placed)
+    if len(reach) < len(parties):
+        raise _Unsound(_why_apart(parties, order))
+    if max(reach.values()) > REACH_MAX_DEG:
+        raise _Unsound(f"the radius of {max(reach.values()):g} degrees reaches most of the sky from every chunk")
+    teams = [_team(party, reach[party], first, draft) for party in parties]
+    return tuple(sorted(teams, key=lambda team: first not in team.aliases)), nears
+
+
+def near_joins(draft: Draft) -> tuple[Near, ...]:
+    """Every near-neighbour join between references whose rows are never missing."""
+    optional = draft.optional
+    return tuple(f for f in draft.facts if isinstance(f, Near) and not {f.left, f.right} & optional)
+
+
+def _sorted(party: frozenset[str], order: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(party, key=order.index))
+
+
+def _reaches(first: str, parties: Parties, nears: tuple[Near, ...]) -> dict[frozenset[str], float]:
+    """How far from the anchor's rows each party's rows may lie: the shortest way over the radii."""
+    of = {alias: party for party in parties for alias in party}
+    reach = {of[first]: 0.0}
+    for _ in parties:
+        for near in nears:
+            for here, there in ((of[near.left], of[near.right]), (of[near.right], of[near.left])):
+                if here in reach:
+                    reach[there] = min(reach.get(there, 1e9), reach[here] + near.radius_deg)
+    return reach
+
+
+def _team(party: frozenset[str], reach_deg: float, first: str, draft: Draft) -> Team:
+    aliases = _sorted(party, list(draft.refs))
+    if first in party:
+        return Team(aliases)
+    ref, anchor = draft.refs[aliases[0]], draft.refs[first]
+    same_tiling = ref.table.tiling != "" and ref.table.tiling == anchor.table.tiling
+    stored = len(aliases) == 1 and same_tiling and reach_deg * _ARCSEC_PER_DEG <= ref.table.overlap_arcsec
+    return Team(aliases, reach_deg, overlap=stored)
+
+
+def _why_apart(parties: Parties, order: list[str]) -> str:
+    names = " and ".join("(" + ", ".join(_sorted(party, order)) + ")" for party in parties)
+    return f"{names} are joined neither on a director's key nor as near neighbours"
+
+
+def _sentence(teams: tuple[Team, ...], draft: Draft) -> str:
+    said = []
+    for place, team in enumerate(teams):
+        names = ", ".join(team.aliases)
+        if place == 0:
+            said.append(f"{names} inside the chunk" if len(draft.refs) > 1 else f"{names} chunk by chunk")
+        elif team.overlap:
+            said.append(f"{names} from the chunk and its overlap ({team.reach_deg * _ARCSEC_PER_DEG:g} arcsec)")
+        else:
+            reach = f"{team.reach_deg * _ARCSEC_PER_DEG:g} arcsec"
+            said.append(f"{names} from all chunks within {reach}")
+    replicated = [alias for alias in draft.refs if alias not in draft.partitioned]
+    if replicated:
+        said.append(f"{', '.join(replicated)} whole in every fragment")
+    return "; ".join(said)

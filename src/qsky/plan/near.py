@@ -1,0 +1,95 @@
+"""Near neighbours as an equality join: the square grid on the plane that touches the sphere at the fragment's centre.
+
+Seen along the centre's direction, distances only shrink; so rows within the radius lie in the same grid cell or in
+two that touch, whatever the hemisphere, pole or meridian. One side stands in its cell and the eight around it, the
+other in its own, and DuckDB joins on the cell. The user's own predicate decides afterwards. Called by plan.batch and
+plan.spell; pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from qsky.plan.model import Batch, Grid, Near, Ref
+from qsky.plan.words import number_text, quoted
+from qsky.sky.cover import vectors
+from qsky.sky.healpix import ORDER_MAX, Floats, centres_of
+
+# Cell numbers of both axes share one BIGINT; below this side they would not fit, and rounding would matter.
+_SIDE_RAD_MIN: Final = 1e-8
+_SLACK: Final = 1.000001
+_ROW: Final = 1 << 32
+_SHIFTS: Final = ", ".join(f"({i * _ROW + j})" for i in (-1, 0, 1) for j in (-1, 0, 1))
+
+
+def side_rad(radius_deg: float) -> float:
+    """The side of a grid cell: the chord of the radius, and a little more than rounding can take away."""
+    return max(2 * math.sin(math.radians(min(radius_deg, 180.0)) / 2) * _SLACK, _SIDE_RAD_MIN)
+
+
+def grids_of(alias: str, nears: tuple[Near, ...], refs: Mapping[str, Ref]) -> tuple[Grid, ...]:
+    """The grids a reference takes part in, one for each near-neighbour join. The smaller side spreads."""
+    grids = []
+    for number, near in enumerate(nears):
+        if alias in (near.left, near.right):
+            small_left = refs[near.left].table.rows < refs[near.right].table.rows
+            spread = alias == (near.left if small_left else near.right)
+            position = near.left_position if alias == near.left else near.right_position
+            grids.append(Grid(f"_qsky_{number}", position, side_rad(near.radius_deg), spread))
+    return tuple(grids)
+
+
+def condition(near: Near, number: int) -> str:
+    """What joins the two sides on their cells; it rejects no pair within the radius."""
+    left, right = quoted(near.left), quoted(near.right)
+    prefix = f"_qsky_{number}"
+    gaps = " + ".join(
+        f"({left}.{prefix}{axis} - {right}.{prefix}{axis}) * ({left}.{prefix}{axis} - {right}.{prefix}{axis})"
+        for axis in "xyz"
+    )
+    return f"{left}.{prefix}c = {right}.{prefix}c AND {gaps} <= {number_text(side_rad(near.radius_deg) ** 2)}"
+
+
+def with_grid(relation: str, grid: Grid, centre: tuple[Floats, Floats]) -> str:
+    """The relation with the columns of a grid: its cell c and unit vector x, y, z, under the grid's prefix.
+
+    What is no position has no cell, and meets nothing.
+    """
+    prefix = grid.prefix
+    columns = (f"CAST({quoted(name)} AS DOUBLE)" for name in grid.position)
+    ra, dec = (f"radians(CASE WHEN isfinite({column}) THEN {column} END)" for column in columns)
+    unit = f"cos({dec}) * cos({ra}) AS {prefix}x, cos({dec}) * sin({ra}) AS {prefix}y, sin({dec}) AS {prefix}z"
+    cell = " + ".join(
+        f"CAST(floor(({_dot(axis, prefix)}) / {number_text(grid.side_rad)}) AS BIGINT){scale}"
+        for axis, scale in zip(centre, (f" * {_ROW}", ""), strict=True)
+    )
+    shifted = f"{cell} + _qsky_shift" if grid.spread else cell
+    spread = f" CROSS JOIN (VALUES {_SHIFTS}) AS around(_qsky_shift)" if grid.spread else ""
+    placed = f"SELECT *, {unit} FROM {relation}"
+    shown = "* EXCLUDE (_qsky_shift)" if grid.spread else "*"
+    return f"(SELECT {shown}, {shifted} AS {prefix}c FROM ({placed}){spread})"
+
+
+def _dot(axis: Floats, prefix: str) -> str:
+    return " + ".join(f"{number_text(value)} * {prefix}{name}" for value, name in zip(axis, "xyz", strict=True))
+
+
+def tangent_axes(batch: Batch) -> tuple[Floats, Floats]:
+    """East and north, shape (3,) each, of the plane that touches the sphere in the middle of the batch's chunks."""
+    sizes = (batch.ends - batch.starts).astype(np.float64)
+    orders = np.round(ORDER_MAX - np.log2(sizes) / 2).astype(np.int64)
+    total = np.zeros(3)
+    for order in np.unique(orders).tolist():
+        here = orders == order
+        ra, dec = centres_of(batch.starts[here] >> (2 * (ORDER_MAX - order)), int(order))
+        total += (vectors(ra, dec) * sizes[here][:, None]).sum(axis=0)
+    if not batch.chunks:
+        return np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    a0, d0 = math.atan2(total[1], total[0]), math.atan2(total[2], math.hypot(total[0], total[1]))
+    east = np.array([-math.sin(a0), math.cos(a0), 0.0])
+    north = np.array([-math.sin(d0) * math.cos(a0), -math.sin(d0) * math.sin(a0), math.cos(d0)])
+    return east, north

@@ -1,0 +1,46 @@
+"""The planner: a tuple of rules, each one verb in one file. Called by `engine`; pure.
+
+To learn the order, read RULES; to add a rule, add a file and a line. A rule takes a Draft and gives a Draft, and says
+in a note what it did or why it did nothing. The first to set `plan` ends the planning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from qsky.catalog.snapshot import TableSnapshot
+from qsky.config import Settings
+from qsky.plan.batch import batch
+from qsky.plan.draft import Draft, binding_predicates, refs_of
+from qsky.plan.gather import gather
+from qsky.plan.join import join
+from qsky.plan.model import Answers, Plan, Probe
+from qsky.plan.predicate import KeyIn
+from qsky.plan.prune import facts_of, probe_of, prune
+from qsky.plan.split import split
+from qsky.plan.statistics import statistics
+from qsky.sql.query import Query
+
+RULES: Final[tuple[Callable[[Draft], Draft], ...]] = (statistics, prune, join, batch, gather, split)
+
+
+def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot]) -> tuple[Probe, ...]:
+    """The index lookups whose answers `plan` can use; `snapshots` by alias."""
+    refs = refs_of(query, snapshots)
+    facts = facts_of(binding_predicates(query), refs)
+    probes = (probe_of(fact, refs) for fact in facts if isinstance(fact, KeyIn))
+    return tuple(dict.fromkeys(probe for probe in probes if probe is not None))
+
+
+def plan(query: Query, snapshots: Mapping[str, TableSnapshot], answers: Answers, settings: Settings) -> Plan:
+    """What is read, in which fragments, with which SQL, and how the answer is made of the pieces.
+
+    `snapshots` by alias; `answers` by probe, absent ones prune nothing. Raises limit-gather.
+    """
+    draft = Draft(query, refs_of(query, snapshots), answers, settings)
+    for rule in RULES:
+        draft = rule(draft)
+        if draft.plan is not None:
+            return draft.plan
+    raise AssertionError("the last rule always makes a plan")

@@ -1,0 +1,256 @@
+"""Predicates the planner understands, as values: regions, keys, cells, joins on a key, near neighbours.
+
+Called by `prune`, `join` and `planner.probes_of`. Everything recognised here rejects rows in which the columns are
+NULL, so it may prune any side of a join when it stands in WHERE or in the ON of an inner join. Unrecognised is None,
+which is always sound: the user's predicate is kept in the SQL in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+import numpy as np
+
+from qsky.catalog.model import HEALPIX_COLUMN, Kind
+from qsky.catalog.types import INTEGERS
+from qsky.errors import QskyError
+from qsky.plan.cells import of_single, within
+from qsky.plan.model import Cells, Near, Ref
+from qsky.sky.healpix import CELLS_29
+from qsky.sky.region import Region, region_of
+from qsky.sql.query import Between, Binary, Call, Cast, ColumnRef, Expression, InList, Literal_, Unary
+
+Refs = Mapping[str, Ref]
+_Pair = tuple[str, tuple[str, str]]
+_FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+_REGIONS: Final = ("scisql_s2PtInCircle", "scisql_s2PtInBox", "scisql_s2PtInEllipse", "scisql_s2PtInCPoly")
+_INT64: Final = range(-(1 << 63), 1 << 63)
+
+
+@dataclass(frozen=True)
+class InRegion:
+    """The reference's own position lies in a region."""
+
+    alias: str
+    region: Region
+
+
+@dataclass(frozen=True)
+class KeyIn:
+    """The director key of the reference is one of these values."""
+
+    alias: str
+    keys: tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class CellsIn:
+    """The reference's `_healpix_29` lies in these cells."""
+
+    alias: str
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class SameKey:
+    """Two references of one family have the same director key."""
+
+    left: str
+    right: str
+
+
+Fact = InRegion | KeyIn | CellsIn | SameKey | Near
+
+
+def recognise(predicate: Expression, refs: Refs) -> Fact | None:
+    """What a predicate says about places, if it is of a known form. `refs` by alias."""
+    if isinstance(predicate, InList) and not predicate.negated and not predicate.collation:
+        return _in_list(predicate, refs)
+    if isinstance(predicate, Between) and not predicate.negated and isinstance(predicate.operand, ColumnRef):
+        low, high = constant(predicate.low), constant(predicate.high)
+        return _cells_between(predicate.operand, low, high, refs)
+    if isinstance(predicate, Binary) and predicate.operator in _FLIPPED:
+        return _comparison(predicate, refs)
+    return None
+
+
+def constant(expression: Expression) -> float | int | None:
+    """The number an expression of literals is, or None."""
+    if isinstance(expression, Literal_):
+        value = expression.value
+        if isinstance(value, Decimal):
+            return float(value)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(expression, Unary) and expression.operator == "-":
+        inside = constant(expression.operand)
+        return None if inside is None else -inside
+    if isinstance(expression, Cast) and expression.type in ("DOUBLE", "FLOAT"):
+        inside = constant(expression.operand)
+        return None if inside is None or expression.type == "FLOAT" else float(inside)
+    return None
+
+
+def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
+    left, right, operator = predicate.left, predicate.right, predicate.operator
+    if isinstance(right, ColumnRef | Call) and not isinstance(left, ColumnRef | Call):
+        left, right, operator = right, left, _FLIPPED[operator]
+    if isinstance(left, ColumnRef) and isinstance(right, ColumnRef):
+        return _same_key(left, right, refs) if operator == "=" and not predicate.collation else None
+    if isinstance(left, Call):
+        return _call(left, operator, constant(right), refs)
+    if not isinstance(left, ColumnRef) or predicate.collation:
+        return None
+    if left.column == HEALPIX_COLUMN:
+        return _cells_compared(left, operator, constant(right), refs)
+    return _key_in(left, (right,), refs) if operator == "=" else None
+
+
+# -- keys
+
+
+def _in_list(predicate: InList, refs: Refs) -> Fact | None:
+    if not isinstance(predicate.operand, ColumnRef):
+        return None
+    if predicate.operand.column == HEALPIX_COLUMN:
+        numbers = [constant(item) for item in predicate.items]
+        if any(not isinstance(number, int) for number in numbers) or not _has_cells(predicate.operand, refs):
+            return None
+        inside = [number for number in numbers if isinstance(number, int) and 0 <= number < CELLS_29]
+        return CellsIn(predicate.operand.table, of_single(np.array(inside, dtype=np.int64)))
+    return _key_in(predicate.operand, predicate.items, refs)
+
+
+def _key_in(column: ColumnRef, items: tuple[Expression, ...], refs: Refs) -> KeyIn | None:
+    ref = refs[column.table]
+    if ref.table.kind not in (Kind.DIRECTOR, Kind.CHILD) or ref.table.key != column.column or column.collation:
+        return None
+    values = [_key_value(item, column.type) for item in items]
+    if any(value is None for value in values):
+        return None
+    return KeyIn(column.table, tuple(v for v in values if isinstance(v, str) or (v is not None and v in _INT64)))
+
+
+def _key_value(item: Expression, type_: str) -> int | str | None:
+    """The literal as a key of that type, None where it is no plain literal of the type itself."""
+    if type_ in INTEGERS:
+        number = constant(item)
+        return number if isinstance(number, int) else None
+    if type_ == "VARCHAR" and isinstance(item, Literal_) and isinstance(item.value, str):
+        return item.value
+    return None
+
+
+def _same_key(left: ColumnRef, right: ColumnRef, refs: Refs) -> SameKey | None:
+    one, other = refs[left.table], refs[right.table]
+    kinds = (Kind.DIRECTOR, Kind.CHILD)
+    if one.table.kind not in kinds or other.table.kind not in kinds or left.collation or right.collation:
+        return None
+    alike = left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
+    on_keys = left.column == one.table.key and right.column == other.table.key
+    placed = one.family == other.family and one.table.tiling == other.table.tiling
+    if not (alike and on_keys and placed) or left.table == right.table:
+        return None
+    return SameKey(left.table, right.table) if one.table.key_unique and other.table.key_unique else None
+
+
+# -- cells
+
+
+def _has_cells(column: ColumnRef, refs: Refs) -> bool:
+    return refs[column.table].cell_column == column.column
+
+
+def _cells_compared(column: ColumnRef, operator: str, value: int | float | None, refs: Refs) -> CellsIn | None:
+    if not isinstance(value, int) or not _has_cells(column, refs):
+        return None
+    low = {"=": value, ">=": value, ">": value + 1}.get(operator, 0)
+    high = {"=": value + 1, "<": value, "<=": value + 1}.get(operator, CELLS_29)
+    return CellsIn(column.table, within(low, high))
+
+
+def _cells_between(column: ColumnRef, low: int | float | None, high: int | float | None, refs: Refs) -> CellsIn | None:
+    if column.column != HEALPIX_COLUMN or not _has_cells(column, refs):
+        return None
+    if not isinstance(low, int) or not isinstance(high, int):
+        return None
+    return CellsIn(column.table, within(low, high + 1))
+
+
+# -- regions and angles
+
+
+def _call(call: Call, operator: str, value: int | float | None, refs: Refs) -> Fact | None:
+    if value is None:
+        return None
+    if call.function == "scisql_angSep" and operator in ("<", "<=") and len(call.arguments) == 4:
+        return _separation(call, float(value), refs)
+    if operator == "=" and value == 1 and len(call.arguments) > 2:
+        alias = _position_of(call.arguments[:2], refs)
+        numbers = [constant(argument) for argument in call.arguments[2:]]
+        if alias is None or any(number is None for number in numbers):
+            return None
+        region = _region(call.function, [float(number) for number in numbers if number is not None])
+        return None if region is None else InRegion(alias, region)
+    return None
+
+
+def _region(function: str, numbers: list[float]) -> Region | None:
+    """The region a point-in-region function tests; None if there is no such region (the function answers NULL)."""
+    if function not in _REGIONS:
+        return None
+    try:
+        return region_of(function, tuple(numbers))
+    except QskyError:
+        return None
+
+
+def _separation(call: Call, radius_deg: float, refs: Refs) -> Fact | None:
+    """angSep of a position and a point is a cone; of two references' columns, near neighbours."""
+    one, other = _pair(call.arguments[:2]), _pair(call.arguments[2:])
+    if one is not None and other is not None:
+        return _near(one, other, radius_deg, refs) if one[0] != other[0] and radius_deg >= 0 else None
+    alias = _position_of(call.arguments[:2] if one is not None else call.arguments[2:], refs)
+    point = call.arguments[2:] if one is not None else call.arguments[:2]
+    ra, dec = (constant(argument) for argument in point)
+    if alias is None or ra is None or dec is None:
+        return None
+    region = _region("scisql_s2PtInCircle", [float(ra), float(dec), radius_deg])
+    return None if region is None else InRegion(alias, region)
+
+
+def _near(one: _Pair, other: _Pair, radius_deg: float, refs: Refs) -> Near:
+    order = list(refs)
+    left, right = sorted((one, other), key=lambda pair: order.index(pair[0]))
+    placed = all(
+        refs[alias].table.kind is Kind.DIRECTOR and (refs[alias].table.ra, refs[alias].table.dec) == position
+        for alias, position in (left, right)
+    )
+    return Near(left[0], right[0], min(radius_deg, 180.0), left[1], right[1], placed)
+
+
+def _pair(arguments: tuple[Expression, ...]) -> _Pair | None:
+    """(alias, (ra, dec)) if the arguments are two columns of one reference."""
+    ra, dec = (_bare(argument) for argument in arguments)
+    if ra is None or dec is None or ra.table != dec.table:
+        return None
+    return ra.table, (ra.column, dec.column)
+
+
+def _position_of(arguments: tuple[Expression, ...], refs: Refs) -> str | None:
+    """The alias whose own position the two arguments are, if they are one."""
+    pair = _pair(arguments)
+    if pair is None:
+        return None
+    table = refs[pair[0]].table
+    placed = table.kind in (Kind.DIRECTOR, Kind.CHILD) and table.ra != ""
+    return pair[0] if placed and (table.ra, table.dec) == pair[1] else None
+
+
+def _bare(argument: Expression) -> ColumnRef | None:
+    """The column an argument is, also behind a widening cast to DOUBLE."""
+    if isinstance(argument, Cast) and argument.type == "DOUBLE":
+        argument = argument.operand
+    return argument if isinstance(argument, ColumnRef) else None

@@ -1,0 +1,39 @@
+"""The rule `statistics`: COUNT(*) of one whole table is the sum of the rows its manifests name; nothing is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from qsky.plan.draft import Draft
+from qsky.plan.model import Plan
+from qsky.plan.rewrite import aggregates_in, replaced
+from qsky.plan.split import answer_columns, text_above, whole
+from qsky.sql.query import Expression, Literal_, Query, TableRef, columns_in
+
+
+def statistics(draft: Draft) -> Draft:
+    """The finished plan of a query for nothing but COUNT(*) of a table."""
+    query = draft.query
+    if not isinstance(query.source, TableRef) or not _only_counts(query):
+        return draft.kept("statistics", "only COUNT(*) of one table without WHERE is answered from manifests")
+    parts = draft.refs[query.source.alias].snapshot.parts
+    count = Literal_(type="BIGINT", value=int(parts.rows.sum()))
+    expressions = [item.expression for item in query.items]
+    by: dict[Expression, Expression] = dict.fromkeys(aggregates_in(tuple(expressions)), count)
+    select = replace(
+        whole(query),
+        items=tuple((f"c{place}", replaced(expression, by)) for place, expression in enumerate(expressions)),
+        order_by=(),
+    )
+    done = draft.fired("statistics", f"{count.value} rows by the manifests; no file is read")
+    total = len(set(parts.leaf_starts.tolist())) if draft.partitioned else 0
+    plan = Plan((), text_above(select, ()), answer_columns(query.items), done.notes, chunks_total=total)
+    return replace(done, plan=plan)
+
+
+def _only_counts(query: Query) -> bool:
+    if query.where is not None or query.group_by or query.having is not None or query.distinct:
+        return False
+    counts = aggregates_in(tuple(item.expression for item in query.items))
+    plain = all(a.function == "COUNT" and not a.arguments and not a.distinct for a in counts)
+    return bool(counts) and plain and not any(columns_in(item.expression) for item in query.items)
