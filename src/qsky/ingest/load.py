@@ -153,7 +153,9 @@ def _stage(
         return _Staged(table, built, Indexed((), True), Adoption())
     placer = Placer(work.store, table, _ends(work.base, table))
     scratch = work.store.path(scratch_path(work.id))
-    runs, counts = _sorted_runs(aligned, placer, Runs(scratch / "rows"), work)
+    runs, counts = _sorted_runs(
+        aligned, placer, Runs(scratch / "rows", held_bytes_max=work.settings.load_memory_bytes_max // 2), work
+    )
     work.rejects.finish()
     _refuse_empty(work, runs.rows)
     tiling, table = _tiling(work, table, counts, runs)

@@ -1,11 +1,13 @@
-"""Sorted runs: the rows of a load on scratch disk, each run sorted by one column, so that any range is a few slices.
+"""Sorted runs: the rows of a load, each run sorted by one column, so that any range is a few slices.
 
-Written once while reading, then read slice by slice through a memory map. Called by `ingest.load` and `ingest.build`;
+The first runs are held in memory, up to a budget; later ones are written to scratch disk once and then read slice by
+slice through a memory map. Called by `ingest.load` and `ingest.build`;
 knows nothing of tables or revisions.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,10 +40,10 @@ class Runs:
 
     folder: Path
     by: str = HEALPIX_COLUMN
+    held_bytes_max: int = 0
     rows: int = 0
     bytes: int = 0
-    _paths: list[Path] = field(default_factory=list)
-    _opened: list[Run] | None = None
+    _runs: dict[int, Run | Path] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, number: int, rows: pa.RecordBatch) -> Ints:
@@ -52,23 +54,30 @@ class Runs:
         if not bool(np.all(values[1:] >= values[:-1])):
             order = np.argsort(values, kind="stable")
             rows, values = rows.take(pa.array(order)), values[order]
+        with self._lock:
+            hold = self.bytes + rows.nbytes <= self.held_bytes_max
+            self.rows += rows.num_rows
+            self.bytes += rows.nbytes
+        run = Run(values, pa.Table.from_batches([rows])) if hold else self._written(number, rows)
+        with self._lock:
+            self._runs[number] = run
+        return values
+
+    def _written(self, number: int, rows: pa.RecordBatch) -> Path:
         path = self.folder / f"run-{number:08d}.arrow"
         with io_errors(path.name):
             self.folder.mkdir(parents=True, exist_ok=True)
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
                 writer.write_batch(rows)
-        with self._lock:
-            self._paths.append(path)
-            self.rows += rows.num_rows
-            self.bytes += rows.nbytes
-        return values
+        return path
 
     def runs(self) -> list[Run]:
         """The runs in the order of their numbers, opened once."""
         with self._lock:
-            if self._opened is None:
-                self._opened = [self._open(path) for path in sorted(self._paths)]
-            return self._opened
+            for number, run in self._runs.items():
+                if isinstance(run, Path):
+                    self._runs[number] = self._open(run)
+            return [run for _, run in sorted(self._runs.items()) if isinstance(run, Run)]
 
     def _open(self, path: Path) -> Run:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
@@ -103,11 +112,9 @@ class Runs:
                 yield rows
 
     def remove(self) -> None:
-        """Delete the files; maps that are still held keep their bytes until they go."""
-        self._opened = None
-        for path in self._paths:
-            path.unlink(missing_ok=True)
-        self._paths.clear()
+        """Let go of everything; the folder is scratch and goes with the load's."""
+        self._runs.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def ints_of(rows: pa.RecordBatch | pa.Table, name: str) -> Ints:
