@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from qsky.errors import QskyError
 from qsky.sky.healpix import ORDER_MAX, Floats, Ints, cells_of
 
-_HAVERSINE: Final = (
-    "(pow(sin(radians(dec2 - dec1) / 2), 2)"
-    " + cos(radians(dec1)) * cos(radians(dec2)) * pow(sin(radians(ra2 - ra1) / 2), 2))"
-)
+
+def _haversine(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
+    """Squares as products: pow costs more than a second sine."""
+    d_ra, d_dec = f"sin(radians({ra2} - {ra1}) / 2)", f"sin(radians({dec2} - {dec1}) / 2)"
+    return f"({d_dec} * {d_dec} + cos(radians({dec1})) * cos(radians({dec2})) * ({d_ra} * {d_ra}))"
+
+
+_HAVERSINE: Final = _haversine("ra1", "dec1", "ra2", "dec2")
 # Near the antipode the haversine has lost half its digits; Vincenty's formula for the sphere has not.
 _VINCENTY: Final = (
     "atan2(sqrt(pow(cos(radians(dec2)) * sin(radians(ra2 - ra1)), 2)"
@@ -76,11 +80,7 @@ def _ang_sep_vectors() -> str:
 
 def _circle() -> str:
     parameters = ("ra", "dec", "ra0", "dec0", "radius")
-    distance = (
-        "pow(sin(radians(dec - dec0) / 2), 2)"
-        " + cos(radians(dec)) * cos(radians(dec0)) * pow(sin(radians(ra - ra0) / 2), 2)"
-    )
-    inside = f"radius = 180 OR {distance} <= pow(sin(radians(radius) / 2), 2)"
+    inside = f"radius = 180 OR {_haversine('ra0', 'dec0', 'ra', 'dec')} <= pow(sin(radians(radius) / 2), 2)"
     valid = "abs(dec) <= 90 AND abs(dec0) <= 90 AND radius BETWEEN 0 AND 180"
     return _macro("scisql_s2PtInCircle", parameters, _in_region(parameters, valid, inside))
 

@@ -55,7 +55,7 @@ class Cone:
     def contains(self, ra: Floats, dec: Floats) -> Bools:
         half_ra, half_dec = np.radians(ra - self.ra) / 2, np.radians(dec - self.dec) / 2
         product = np.cos(np.radians(dec)) * np.cos(np.radians(self.dec))
-        haversine = np.sin(half_dec) ** 2 + product * np.sin(half_ra) ** 2
+        haversine = np.sin(half_dec) * np.sin(half_dec) + product * (np.sin(half_ra) * np.sin(half_ra))
         limit = np.sin(np.radians(self.radius_deg) / 2) ** 2
         return np.asarray((haversine <= limit) | ((self.radius_deg == 180) & (np.abs(dec) <= 90)))
 
