@@ -95,7 +95,7 @@ class Engine:
         """`transport` None runs everything in this process. Nothing is opened before the first query needs it."""
         self.catalog = catalog
         self.settings = settings
-        self._folders = (str(catalog.root / PUBLIC),)
+        self._folders: tuple[str, ...] = (str(catalog.root / PUBLIC),)
         self._local = LocalTransport(settings.cores, self._open_duck) if transport is None else None
         self._transport: Transport = transport or self._local or _impossible()
         self._above = Above(self._open_duck)

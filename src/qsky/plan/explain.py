@@ -44,8 +44,7 @@ def explanation(plan: Plan) -> str:
         f"chunks     {plan.chunks_chosen} of {plan.chunks_total}, in {plan.fragments} fragments",
         f"bytes      {plan.bytes:,} in the files named",
     ]
-    for note in plan.notes:
-        lines.append(f"{note.rule:<10} {'' if note.fired else 'no: '}{note.why}")
+    lines += [f"{note.rule:<10} {'' if note.fired else 'no: '}{note.why}" for note in plan.notes]
     for example in facts["fragment_sql"]:
         files = ", ".join(f"{{{name}}} = {count} files" for name, count in example["files"].items())
         lines += ["", f"-- under the line: the first of {example['fragments']} fragments ({files})", example["sql"]]
