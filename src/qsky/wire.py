@@ -15,6 +15,8 @@ from qsky.errors import QskyError
 from qsky.events import Listener, silent
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from qsky.catalog.model import Revision, Table
     from qsky.catalog.store import Catalog
     from qsky.engine import Engine
@@ -49,6 +51,20 @@ class Sky:
 
     def __repr__(self) -> str:
         return f"<Sky in {self.root}>"
+
+    def __enter__(self) -> Sky:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads that queries started; the next query starts new ones."""
+        engine = self.__dict__.pop("_engine", None)
+        if engine is not None:
+            engine.close()
 
     @cached_property
     def _catalog(self) -> Catalog:

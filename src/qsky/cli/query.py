@@ -66,13 +66,14 @@ def query(
     terminal: Terminal = context.obj
     chosen = _format(format, output)
     started = time.perf_counter()
-    result = terminal.sky().sql(_text(sql), lang=lang.value, database=database)
-    counted = _Counted(result)
-    if chosen is Format.TABLE:
-        _show(result, rows, output)
-        counted.rows = len(result)
-    else:
-        _write(chosen, counted, output)
+    with terminal.sky() as sky:
+        result = sky.sql(_text(sql), lang=lang.value, database=database)
+        counted = _Counted(result)
+        if chosen is Format.TABLE:
+            _show(result, rows, output)
+            counted.rows = len(result)
+        else:
+            _write(chosen, counted, output)
     terminal.say(_summary(result, counted.rows, time.perf_counter() - started))
 
 
