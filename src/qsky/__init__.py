@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qsky.version import VERSION
+
 if TYPE_CHECKING:
     from qsky.errors import QskyError
     from qsky.wire import connect
 
 __all__ = ["QskyError", "__version__", "connect"]
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> object:

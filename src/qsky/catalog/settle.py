@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -22,6 +23,10 @@ from qsky.catalog.model import HEALPIX_COLUMN, Kind, Revision, Table
 from qsky.catalog.types import arrow_type
 from qsky.errors import QskyError
 from qsky.storage.store import Store, fsync_folder, io_errors
+
+
+if TYPE_CHECKING:
+    from qsky.storage.delta import Added
 
 
 def settle(store: Store, revision: Revision) -> list[QskyError]:
@@ -97,12 +102,12 @@ def _settle_table(
     return []
 
 
-def _manifest_rows(store: Store, name: str) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = pa.ipc.open_file(pa.py_buffer(store.read(name))).read_all().to_pylist()
+def _manifest_rows(store: Store, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pa.ipc.open_file(pa.py_buffer(store.read(name))).read_all().to_pylist()
     return rows
 
 
-def _added(row: dict[str, object], dataset: str, table: Table) -> object:
+def _added(row: dict[str, Any], dataset: str, table: Table) -> Added:
     from qsky.storage.delta import Added
 
     partitioned = table.kind is not Kind.REPLICATED
@@ -111,9 +116,8 @@ def _added(row: dict[str, object], dataset: str, table: Table) -> object:
         minimum[HEALPIX_COLUMN], maximum[HEALPIX_COLUMN] = row["hp_min"], row["hp_max"]
     if row["key_min"] is not None and table.key:
         minimum[table.key], maximum[table.key] = row["key_min"], row["key_max"]
-    leaf = (int(str(row["norder"])), int(str(row["npix"]))) if partitioned else None
-    path = str(row["path"])[len(dataset) + 1 :]
-    return Added(path, int(str(row["bytes"])), int(str(row["rows"])), leaf, minimum, maximum)  # type: ignore[arg-type]
+    leaf = (row["norder"], row["npix"]) if partitioned else None
+    return Added(row["path"][len(dataset) + 1 :], row["bytes"], row["rows"], leaf, minimum, maximum)
 
 
 def stored_schema(table: Table) -> pa.Schema:
@@ -123,15 +127,13 @@ def stored_schema(table: Table) -> pa.Schema:
 
 
 def _write_side_files(
-    store: Store, revision: Revision, table: Table, rows: list[dict[str, object]], *, overlap: bool
+    store: Store, revision: Revision, table: Table, rows: list[dict[str, Any]], *, overlap: bool
 ) -> None:
     from qsky.catalog import hats_properties
     from qsky.storage import hats
 
     folder = layout.table_path(table, overlap=overlap)
-    leaves = sorted(
-        {(int(str(r["norder"])), int(str(r["npix"]))) for r in rows}, key=lambda leaf: leaf[1] << 2 * (29 - leaf[0])
-    )
+    leaves = sorted({(r["norder"], r["npix"]) for r in rows}, key=lambda leaf: leaf[1] << 2 * (29 - leaf[0]))
     count = table.overlap_rows if overlap else table.rows
     store.replace(f"{folder}/dataset/_common_metadata", hats.common_metadata(stored_schema(table)))
     store.replace(f"{folder}/moc.txt", hats.moc_text(leaves).encode())

@@ -232,6 +232,6 @@ def _manifest(foreign: _Foreign, rows: int, spelled: Callable[[str], str]) -> by
 def _width(arrow: pa.DataType) -> int:
     """Bytes a value takes, roughly."""
     try:
-        return max(1, arrow.bit_width // 8)
+        return max(1, int(arrow.bit_width) // 8)
     except ValueError:
         return 16

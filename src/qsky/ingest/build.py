@@ -34,8 +34,11 @@ _SPILL_BYTES: Final = 64 << 20
 class RowSource(Protocol):
     """Rows by ranges of cells: the sorted runs of a load, or the parts of an older generation."""
 
-    rows: int
-    bytes: int
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
 
     def pieces(self, start: int, end: int, rows_max: int) -> Iterator[pa.Table]: ...
 

@@ -61,7 +61,8 @@ def _touches_border(pixels: Ints, order: int, tiling: Tiling) -> NDArray[np.bool
     x_mask = inside & _EVEN_BITS
     y_mask = inside & ~_EVEN_BITS
     x, y = pixels & x_mask, pixels & y_mask
-    return (depth <= 0) | (x == 0) | (x == x_mask) | (y == 0) | (y == y_mask)
+    rim: NDArray[np.bool_] = (depth <= 0) | (x == 0) | (x == x_mask) | (y == 0) | (y == y_mask)
+    return rim
 
 
 def _leaves_around(pixels: Ints, order: int, tiling: Tiling) -> tuple[Ints, Ints]:

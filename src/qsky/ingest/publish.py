@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import uuid4
 
-from qsky import __version__
 from qsky.catalog import layout
 from qsky.catalog.model import Provenance, Revision, Table
 from qsky.catalog.settle import settle
@@ -28,6 +27,7 @@ from qsky.errors import QskyError
 from qsky.events import Listener, Notice
 from qsky.storage import delta
 from qsky.storage.store import Store
+from qsky.version import VERSION
 
 FOREIGN_SEEN: Final = f"{layout.SIDE}/foreign-seen.json"
 
@@ -54,7 +54,7 @@ def current_revision(catalog: Catalog, database: str) -> Revision:
     if catalog.numbers(database):
         return catalog.revision(database)
     return Revision(
-        database=database, number=0, parent=0, created="", by="", operation="", load="", qsky=__version__, tables=()
+        database=database, number=0, parent=0, created="", by="", operation="", load="", qsky=VERSION, tables=()
     )
 
 
@@ -89,7 +89,7 @@ def _stamped(revision: Revision, base: Revision, change: Change) -> Revision:
         by=_who(),
         operation=change.operation,
         load=change.load,
-        qsky=__version__,
+        qsky=VERSION,
         changed=tuple(sorted(change.writes)),
         provenance=change.provenance,
     )
@@ -155,8 +155,8 @@ def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> Non
         troubles = settle(store, revision)
     except QskyError as error:
         troubles = [error]
-    for error in troubles:
-        listener(Notice(f"Revision {revision.number} is published, but other readers may not see all of it: {error}"))
+    for trouble in troubles:
+        listener(Notice(f"Revision {revision.number} is published, but other readers may not see all of it: {trouble}"))
 
 
 def discard(catalog: Catalog, start: Revision, load: str) -> None:
