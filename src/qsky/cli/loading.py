@@ -14,7 +14,7 @@ from qsky.errors import QskyError
 
 if TYPE_CHECKING:
     from qsky.catalog.model import Kind, MatchEnd
-    from qsky.ingest.request import LoadReport, Mode
+    from qsky.ingest.request import LoadReport, LoadRequest, Mode
 
 
 class AngleUnit(StrEnum):
@@ -56,52 +56,76 @@ def synth(
     terminal.say(f"{into}: {plan.objects:,} objects in {len(files)} files, {size_text(size)}.")
 
 
+_Inputs = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or addresses.")]
+_Into = Annotated[str, typer.Option(metavar="DB.TABLE", help="The table to load into.")]
+_Director = Annotated[bool, typer.Option("--director", help="Partitioned by its own position.")]
+_ChildOf = Annotated[
+    str | None, typer.Option(metavar="DB.TABLE", help="Rows lie with their director's, found by --key.")
+]
+_Match = Annotated[
+    str | None, typer.Option(metavar="DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2", help="Links the keys of two directors.")
+]
+_Replicated = Annotated[bool, typer.Option("--replicated", help="Small, whole everywhere.")]
+_Key = Annotated[str, typer.Option(metavar="COLUMN", help="The director's key.")]
+_Ra = Annotated[str, typer.Option(metavar="COLUMN", help="Right ascension.")]
+_Dec = Annotated[str, typer.Option(metavar="COLUMN", help="Declination.")]
+_RaUnit = Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")]
+_DecUnit = Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")]
+_Overlap = Annotated[float | None, typer.Option(metavar="ARCSEC", help="Overlap stored around chunks.")]
+_Append = Annotated[bool, typer.Option("--append", help="Add to the table.")]
+_Replace = Annotated[bool, typer.Option("--replace", help="Put the rows in the place of the old ones.")]
+_MaxRejects = Annotated[int | None, typer.Option(min=0, help="Rows that may be refused. [default: 0]")]
+_AllowDuplicateKeys = Annotated[bool, typer.Option("--allow-duplicate-keys", help="Let keys repeat.")]
+_Null = Annotated[list[str] | None, typer.Option(metavar="VALUE", help="A value that means NULL; repeatable.")]
+_Delimiter = Annotated[str | None, typer.Option(help="Of text files; default: found out.")]
+_Type = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Force a type; repeatable.")]
+_Column = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Columns of a text file without header; repeatable.")
+]
+_Rename = Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename; repeatable.")]
+_Omit = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave out; repeatable.")]
+_Ci = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Compare without case; repeatable.")]
+_Hdu = Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counted from 0.")]
+_Felis = Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")]
+_Format = Annotated[SourceFormat | None, typer.Option(help="Default: found out.")]
+_Description = Annotated[str, typer.Option(metavar="TEXT", help="What the table is.")]
+
+
 def load(
     context: typer.Context,
-    inputs: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or addresses.")],
-    into: Annotated[str, typer.Option(metavar="DB.TABLE", help="The table to load into.")],
-    director: Annotated[bool, typer.Option("--director", help="Partitioned by its own position.")] = False,
-    child_of: Annotated[
-        str | None, typer.Option(metavar="DB.TABLE", help="Rows lie with their director's, found by --key.")
-    ] = None,
-    match: Annotated[
-        str | None, typer.Option(metavar="DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2", help="Links the keys of two directors.")
-    ] = None,
-    replicated: Annotated[bool, typer.Option("--replicated", help="Small, whole everywhere.")] = False,
-    key: Annotated[str, typer.Option(metavar="COLUMN", help="The director's key.")] = "",
-    ra: Annotated[str, typer.Option(metavar="COLUMN", help="Right ascension.")] = "",
-    dec: Annotated[str, typer.Option(metavar="COLUMN", help="Declination.")] = "",
-    ra_unit: Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")] = None,
-    dec_unit: Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")] = None,
-    overlap: Annotated[float | None, typer.Option(metavar="ARCSEC", help="Overlap stored around chunks.")] = None,
-    append: Annotated[bool, typer.Option("--append", help="Add to the table.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Put the rows in the place of the old ones.")] = False,
-    max_rejects: Annotated[int | None, typer.Option(min=0, help="Rows that may be refused. [default: 0]")] = None,
-    allow_duplicate_keys: Annotated[bool, typer.Option("--allow-duplicate-keys", help="Let keys repeat.")] = False,
-    null: Annotated[
-        list[str] | None, typer.Option(metavar="VALUE", help="A value that means NULL; repeatable.")
-    ] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Of text files; default: found out.")] = None,
-    type_: Annotated[
-        list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Force a type; repeatable.")
-    ] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Columns of a text file without header; repeatable.")
-    ] = None,
-    rename: Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rename; repeatable.")] = None,
-    omit: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave out; repeatable.")] = None,
-    ci: Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Compare without case; repeatable.")] = None,
-    hdu: Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counted from 0.")] = None,
-    felis: Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")] = None,
-    format: Annotated[SourceFormat | None, typer.Option(help="Default: found out.")] = None,  # noqa: A002 - the option
-    description: Annotated[str, typer.Option(metavar="TEXT", help="What the table is.")] = "",
+    inputs: _Inputs,
+    into: _Into,
+    director: _Director = False,
+    child_of: _ChildOf = None,
+    match: _Match = None,
+    replicated: _Replicated = False,
+    key: _Key = "",
+    ra: _Ra = "",
+    dec: _Dec = "",
+    ra_unit: _RaUnit = None,
+    dec_unit: _DecUnit = None,
+    overlap: _Overlap = None,
+    append: _Append = False,
+    replace: _Replace = False,
+    max_rejects: _MaxRejects = None,
+    allow_duplicate_keys: _AllowDuplicateKeys = False,
+    null: _Null = None,
+    delimiter: _Delimiter = None,
+    type_: _Type = None,
+    column: _Column = None,
+    rename: _Rename = None,
+    omit: _Omit = None,
+    ci: _Ci = None,
+    hdu: _Hdu = None,
+    felis: _Felis = None,
+    format: _Format = None,  # noqa: A002 - the option's name
+    description: _Description = "",
 ) -> None:
     """Load files into a table and publish a revision."""
     from qsky.ingest.request import LoadRequest
     from qsky.ingest.source import ReadOptions
     from qsky.wire import split_name
 
-    terminal: Terminal = context.obj
     database, table = split_name(into)
     read = ReadOptions(
         nulls=tuple(null or ()),
@@ -115,7 +139,7 @@ def load(
         drop=tuple(omit or ()),
         felis=felis,
     )
-    kind, parent, ends = _role(terminal, into, director, child_of, match, replicated, standing=append or replace)
+    kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, standing=append or replace)
     request = LoadRequest(
         database=database,
         table=table,
@@ -135,9 +159,7 @@ def load(
         collations=dict.fromkeys(ci or (), "ci"),
         description=description,
     )
-    with terminal.working() as sky:
-        report = sky.load(request)
-    _tell(terminal, report)
+    _run_load(context.obj, request)
 
 
 def attach(
@@ -231,8 +253,10 @@ def _ends(match: str) -> tuple[MatchEnd, ...]:
     return tuple(MatchEnd(name, column) for name, _, column in pairs)
 
 
-def _tell(terminal: Terminal, report: LoadReport) -> None:
-    """What became of the rows."""
+def _run_load(terminal: Terminal, request: LoadRequest) -> None:
+    """Load, and say what became of the rows."""
+    with terminal.working() as sky:
+        report = sky.load(request)
     for line in _report_lines(report):
         terminal.say(line)
 
