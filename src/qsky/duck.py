@@ -31,8 +31,13 @@ class Duck:
         temp_dir: Path | None = None,
         folders: Sequence[str] | None = None,
         macros: Sequence[str] = (),
+        footers_kept: bool = False,
     ) -> None:
-        """`folders` None leaves the file system open (loads); a list allows just those and locks the instance."""
+        """`folders` None leaves the file system open (loads); a list allows just those and locks the instance.
+
+        `footers_kept` keeps what Parquet footers say for the next query, within the memory: for files that are few,
+        never change and are asked for again.
+        """
         config: dict[str, Any] = {"threads": threads, "autoinstall_known_extensions": False}
         config["autoload_known_extensions"] = False
         if memory_bytes is not None:
@@ -46,6 +51,8 @@ class Duck:
             "SET TimeZone='UTC'",
         ):
             self._connection.execute(statement)
+        if footers_kept:
+            self._connection.execute("SET parquet_metadata_cache=true")
         if temp_dir is not None:
             self._connection.execute(f"SET temp_directory={text_literal(str(temp_dir))}")
         for macro in macros:

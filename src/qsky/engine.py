@@ -98,7 +98,7 @@ class Engine:
         self._folders: tuple[str, ...] = (str(catalog.root / PUBLIC),)
         self._local = LocalTransport(settings.cores, self._open_duck) if transport is None else None
         self._transport: Transport = transport or self._local or _impossible()
-        self._above = Above(self._open_duck)
+        self._above = Above(partial(self._open_duck, False))
         self._prepared: OrderedDict[tuple[str, str, str | None], Prepared] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -209,7 +209,7 @@ class Engine:
 
     # -- DuckDB
 
-    def _open_duck(self) -> Duck:
+    def _open_duck(self, interactive: bool) -> Duck:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
         share = self.settings.memory_bytes_max // (self.settings.cores + 2)
         duck = Duck(
@@ -217,6 +217,7 @@ class Engine:
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,
+            footers_kept=interactive,
         )
         for function in ARROW_FUNCTIONS:
             duck.register_function(function.name, function.function, function.arguments, function.result)

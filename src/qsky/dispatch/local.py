@@ -33,9 +33,12 @@ class _Task:
 
 
 class LocalTransport:
-    """`permits` threads for everything and one for interactive fragments alone; `open_duck` opens an instance."""
+    """`permits` threads for everything and one for interactive fragments alone.
 
-    def __init__(self, permits: int, open_duck: Callable[[], Duck]) -> None:
+    `open_duck` opens an instance; it is told whether that is for interactive fragments alone.
+    """
+
+    def __init__(self, permits: int, open_duck: Callable[[bool], Duck]) -> None:
         self._permits = permits
         self._open_duck = open_duck
         self._wake = threading.Condition()
@@ -93,7 +96,7 @@ class LocalTransport:
             try:
                 if duck is None or opened != self._opened:
                     opened = self._opened
-                    duck = self._replaced(duck)
+                    duck = self._replaced(duck, interactive_only)
                 self._run(task, duck)
             except QskyError as error:
                 task.mailbox.put(Failed(task.attempt, error))
@@ -107,10 +110,10 @@ class LocalTransport:
         if duck is not None:
             duck.close()
 
-    def _replaced(self, duck: Duck | None) -> Duck:
+    def _replaced(self, duck: Duck | None, interactive_only: bool) -> Duck:
         if duck is not None:
             duck.close()
-        return self._open_duck()
+        return self._open_duck(interactive_only)
 
     def renew(self) -> None:
         """Let every thread open its DuckDB anew before its next fragment."""
