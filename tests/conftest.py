@@ -17,3 +17,7 @@ def shared_data() -> Path:
     missing = [name for name in ("truth.json", "hip2", "asas_acvs", "openngc") if not (SHARED / name).exists()]
     assert not missing, f"../shared/data is there but lacks {missing}"
     return SHARED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite-goldens", action="store_true", help="write what comes out into the golden files")

@@ -173,7 +173,9 @@ class _Clauses:
         if not (isinstance(node, exp.Literal) and not node.is_string and node.name.isdecimal()):
             return None
         if not 1 <= int(node.name) <= len(items):
-            raise self.parsed.error(node, "bad-query", f"{clause} {node.name}: SELECT shows {len(items)} columns.")
+            raise self.parsed.error(
+                node, "bad-query", f"{clause} {node.name} counts beyond the {len(items)} of SELECT."
+            )
         return items[int(node.name) - 1].expression
 
     def having(

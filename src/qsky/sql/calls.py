@@ -150,6 +150,8 @@ def _aggregate(self: Binder, node: Any, name: str) -> Expression:
     if not arguments or (len(arguments) > 1 and not (name == "COUNT" and distinct)):
         raise self.error(node, "bad-argument", f"{name} takes 1 argument, not {len(arguments)}.")
     _check_aggregate(self, node, name, arguments, distinct)
+    if name in ("SUM", "AVG"):
+        arguments = [op.to_number(argument, name) for argument in arguments]
     distinct = distinct and name == "COUNT"
     kind = _aggregate_type(name, arguments[0].type)
     return Aggregate(type=kind, function=name, arguments=tuple(arguments), distinct=distinct)

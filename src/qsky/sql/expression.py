@@ -6,6 +6,7 @@ line does not read is refused too (`refuse_other_args`), because sqlglot parses 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -80,8 +81,8 @@ class Binder:
 
 
 def _spoken(name: str) -> str:
-    """A class name of sqlglot as words: "CurrentDate" -> "CURRENT DATE"."""
-    return "".join(f" {c}" if c.isupper() else c for c in name).strip().upper()
+    """A class name of sqlglot as words: "RegexpLike" -> "REGEXP LIKE"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper()
 
 
 # -- names and constants
@@ -238,7 +239,7 @@ def _between(self: Binder, node: Any) -> Expression:
 def _in(self: Binder, node: Any) -> Expression:
     if node.args.get("query") is not None:
         raise self.error(node, "not-supported", "IN (SELECT ...) is not supported yet.")
-    self.only(node, "this", "expressions", "negate")
+    self.only(node, "this", "expressions", "negate", "field")
     if not node.expressions:
         raise self.error(node, "syntax", "IN needs a list of values in parentheses.")
     operand = self.bind(node.this)

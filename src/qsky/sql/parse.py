@@ -17,13 +17,19 @@ from sqlglot.tokens import Token, TokenType
 
 from qsky.config import Settings
 from qsky.errors import QskyError
-from qsky.sql.dialect import LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
+from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
 
 # sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
 _FRAMES_PER_LEVEL: Final = 40
 _PREFIXES: Final = frozenset({TokenType.NOT, TokenType.DASH, TokenType.TILDE, TokenType.PLUS})
 _NEAR_CHARACTERS: Final = 30
+# Operators that sqlglot reads in every dialect and that a language does not have.
+_FOREIGN: Final[dict[str, frozenset[str]]] = {
+    "mysql": frozenset({"==", "::", "[", "**", "^="}),
+    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&", "|", "^", "~", "&&", "//", ":="}),
+    "duckdb": frozenset(),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,10 @@ class Parsed:
 
     def place(self, node: Any) -> Place:
         """Where the node begins in the text; 1, 1 for a node that was not in it."""
-        starts = [n.meta["start"] for n in node.walk() if "start" in n.meta] if node is not None else []
+        starts: list[int] = []
+        while node is not None and not starts:
+            starts = [n.meta[key] for n in node.walk() for key in ("start", ITEM_START) if key in n.meta]
+            node = node.parent
         return place_at(self.text, min(starts, default=0))
 
     def error(self, node: Any, code: str, sentence: str, hint: str = "") -> QskyError:
@@ -65,6 +74,7 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
             hint="Shorten it, or raise QSKY_SQL_BYTES_MAX; long lists are better loaded as a table and joined.",
         )
     found = _one_statement(_tokens(text, known), text, known)
+    _check_operators(found, text, known)
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
     trees = _trees(found, text, known, settings.sql_depth_max)
@@ -95,15 +105,16 @@ def _tokens(text: str, lang: Lang) -> list[Token]:
     try:
         return tokenize(text, lang)
     except (TokenError, ValueError) as error:
-        raise _unreadable(str(error.__cause__ or error), lang) from None
+        raise _unreadable(str(error.__cause__ or error), text, lang) from None
 
 
-def _unreadable(said: str, lang: Lang) -> QskyError:
+def _unreadable(said: str, text: str, lang: Lang) -> QskyError:
     """What a tokenizer's message means for the user."""
-    found = re.search(r"Missing (.+) from (\d+):(\d+)", said)
-    reason = f"a {found[1]} is never closed" if found else "it cannot be read"
-    line, column = (int(found[2]), int(found[3])) if found else (None, None)
-    return QskyError("syntax", f"The query is not valid {TITLES[lang]}: {reason}.", line=line, column=column)
+    found = re.search(r"Missing (.+) from \d+:(\d+)", said)
+    if found is None:
+        return QskyError("syntax", f"The query is not valid {TITLES[lang]}: it cannot be read.")
+    sentence = f"The query is not valid {TITLES[lang]}: the {found[1]} here is never closed."
+    return _fail(text, int(found[2]), "syntax", sentence)
 
 
 def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
@@ -127,6 +138,12 @@ def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
             f"Qsky answers SELECT statements; {first.text.upper()} is not supported.",
         )
     return found
+
+
+def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
+    for token in found:
+        if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
+            raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
 
 
 def _check_depth(found: list[Token], text: str, depth_max: int) -> None:
@@ -172,19 +189,22 @@ def _trees(found: list[Token], text: str, lang: Lang, depth_max: int) -> list[ex
     try:
         return tree_of(found, text, lang)
     except PlacedError as error:
-        said = (
-            str(error).removesuffix(".").replace("Invalid expression / Unexpected token", "something else was expected")
-        )
-        raise _fail(
-            text,
-            error.offset,
-            "syntax",
-            f"The query is not valid {TITLES[lang]} near {_near(text, error.offset)}: {said[:1].lower()}{said[1:]}.",
-        ) from None
+        said = f"near {_near(text, error.offset)}: {_reason(str(error))}"
+        raise _fail(text, error.offset, "syntax", f"The query is not valid {TITLES[lang]} {said}.") from None
     except ParseError as error:
         raise QskyError("syntax", f"The query is not valid {TITLES[lang]}: {str(error).splitlines()[0]}") from None
     except RecursionError:
         raise _too_deep(text, 0, depth_max) from None
+
+
+def _reason(said: str) -> str:
+    """sqlglot's complaint in our words."""
+    if said.startswith("Required keyword"):
+        return "something is missing"
+    if said.startswith("Invalid expression"):
+        return "something else was expected"
+    said = said.removesuffix(".")
+    return said[:1].lower() + said[1:]
 
 
 def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Select:
@@ -211,7 +231,7 @@ def _first_below(tree: exp.Expression, depth_max: int) -> exp.Expression | None:
             return found
         for child in node.iter_expressions():
             chained = isinstance(child, exp.And | exp.Or) and type(child) is type(node)
-            flat = chained or isinstance(child, exp.Identifier | exp.Paren)
+            flat = chained or isinstance(child, exp.Identifier | exp.Paren | exp.If)
             todo.append((child, depth if flat else depth + 1))
     return None
 

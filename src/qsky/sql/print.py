@@ -165,13 +165,18 @@ def _division(e: Binary, left: str, right: str) -> str:
 
 def _once(arguments: tuple[str, ...], body: str, repeats: bool = True) -> str:
     """A text with its arguments; long ones that it repeats become the parameters of a function evaluated on the spot."""
-    if not repeats or max(map(len, arguments), default=0) <= _REPEATED_LENGTH_MAX:
+    if not repeats or not any(_costly(argument) for argument in arguments):
         text = body.format(*arguments)
         return f"({text})" if text.startswith("CASE") else text
     name = f"v{max(_depth(argument) for argument in arguments) + 1}"
     struct = ", ".join(f"'a{at}': {argument}" for at, argument in enumerate(arguments))
     inner = body.format(*(f"{name}.a{at}" for at in range(len(arguments))))
     return f"list_transform([{{{struct}}}], lambda {name}: {inner})[1]"
+
+
+def _costly(argument: str) -> bool:
+    """Whether a text must not be repeated: it is long, or DuckDB will replace a macro in it by a long one."""
+    return len(argument) > _REPEATED_LENGTH_MAX or "scisql_" in argument or "qsky_" in argument
 
 
 def _depth(text: str) -> int:

@@ -136,7 +136,7 @@ def _join(tables: Tables, left: _Joined, node: Any, bind_on: OnBinder) -> _Joine
     refuse_other_args(parsed, node, _JOIN_ARGS, "a join")
     side, kind, method = node.side, node.kind, node.method
     if side == "FULL" or kind in ("SEMI", "ANTI", "STRAIGHT") or (method and method != "NATURAL"):
-        raise parsed.error(node.this, "not-supported", f"A {side or kind or method} JOIN is not supported yet.")
+        raise parsed.error(node.this, "not-supported", f"{side or kind or method} JOIN is not supported yet.")
     right = _one(tables, node.this)
     _check_distinct(tables, left.scope, right.scope, node.this)
     scope = left.scope.beside(right.scope)
