@@ -20,6 +20,7 @@ from qsky.sky.healpix import Floats, cells_of
 # Points per side of a box: 0.5 deg / 12 is a twentieth of a cell of order 6, so a box is shared fairly among cells.
 POINTS = 12
 BOXES_AT_A_TIME = 20_000
+GAIA = "Gaia DR2 (ESA/Gaia/DPAC), counts of 1,692,919,135 sources in 146,332 boxes"
 SHIPPED = Path(__file__).resolve().parents[1] / "src" / "qsky" / "ingest" / "density.npz"
 
 

@@ -19,6 +19,14 @@ from qsky.sky.functions import MACROS
 from .made_sky import MadeSky, clustered, random_tiling
 
 SEEDS = (1, 2, 3, 4, 5)
+# how the rows are batched: one fragment, several chunks each, one chunk each, chunks cut in many
+FRAGMENTS: dict[int, dict[str, int]] = {
+    1: {"fragment_bytes_target": 12_000, "fragment_chunks_max": 3},
+    2: {"fragment_bytes_target": 1, "fragment_chunks_max": 1},
+    3: {"fragment_chunks_max": 1},
+    4: {},
+    5: {},
+}
 SIZES = {1: 300, 2: 40, 3: 500, 4: 0, 5: 150}  # directors' rows by seed; one sky is empty
 
 
@@ -102,5 +110,5 @@ def skies(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Engine, duckdb.DuckDBPyConnection]]:
     sky = make_sky(tmp_path_factory.mktemp("sky"), request.param)
-    with Engine(cast(Catalog, sky), Settings(threads=2)) as engine, plain_duckdb(sky) as oracle:
+    with Engine(cast(Catalog, sky), Settings(threads=2, **FRAGMENTS[request.param])) as engine, plain_duckdb(sky) as oracle:
         yield engine, oracle

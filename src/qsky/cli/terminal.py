@@ -134,10 +134,11 @@ class _Logged:
 
     def finish(self) -> None:
         """Say what the last stage did."""
-        if self._last is not None:
-            seconds = time.monotonic() - self._started
-            done = f"{self._last.done:,} {self._last.unit} in {seconds:.1f} s"
-            self._terminal.say(f"  {self._last.stage}: {done} {_rate(self._last, seconds)}".rstrip())
+        if self._last is None:
+            return
+        seconds = time.monotonic() - self._started
+        done = f"{self._last.done:,} {self._last.unit} in {seconds:.1f} s"
+        self._terminal.say(f"  {self._last.stage}: {done} {_rate(self._last, seconds)}".rstrip())
         self._last, self._started = None, time.monotonic()
 
 

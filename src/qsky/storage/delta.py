@@ -160,7 +160,7 @@ def describe(dataset: Path, first: int, last: int) -> str:
             lines = (dataset / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
         except FileNotFoundError:
             continue
-        info = next((json.loads(line)["commitInfo"] for line in lines if "commitInfo" in line), {})
+        info: dict[str, Any] = next((json.loads(line)["commitInfo"] for line in lines if "commitInfo" in line), {})
         engine = info.get("engineInfo") or info.get("clientVersion") or "an unknown program"
         told.append(f"version {version}: {info.get('operation', 'a change')} by {engine}")
     return "; ".join(told)

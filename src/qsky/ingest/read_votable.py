@@ -1,0 +1,95 @@
+"""VOTables, through astropy, which holds a table whole; a file above `votable_bytes_max` is refused. Called by `ingest.read`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.ingest.source import RawBatch, RawColumn, RawTable, ReadOptions, SourceFile, corrupt, numbered_rows
+
+
+def scan(source: SourceFile, options: ReadOptions, settings: Settings) -> RawTable:
+    """The fields and rows of the table. Raises corrupt-file, bad-format, limit-source."""
+    table = _parsed(source, options, settings)
+    fields = {field.ID: field for field in table.fields} | {field.name: field for field in table.fields}
+    columns = []
+    for name, array in _columns(table).items():
+        field = fields.get(name)
+        unit = str(field.unit or "") if field is not None else ""
+        ucd, description = (str(field.ucd or ""), str(field.description or "")) if field is not None else ("", "")
+        columns.append(RawColumn(name, None if pa.types.is_null(array.type) else array.type, unit, ucd, description))
+    return RawTable(tuple(columns), len(table.array))
+
+
+def batches(
+    source: SourceFile, table: RawTable, options: ReadOptions, settings: Settings, rows: int
+) -> Iterator[RawBatch]:
+    """The rows. Raises corrupt-file, bad-format, limit-source."""
+    columns = _columns(_parsed(source, options, settings))
+    for start in range(0, table.rows or 0, rows):
+        part = {name: array.slice(start, rows) for name, array in columns.items()}
+        yield RawBatch(part, min(rows, (table.rows or 0) - start), numbered_rows(part, start))
+
+
+def _parsed(source: SourceFile, options: ReadOptions, settings: Settings) -> Any:
+    from astropy.io.votable import parse
+    from astropy.io.votable.exceptions import VOTableSpecError
+
+    path = source.unpacked()
+    if path.stat().st_size > settings.votable_bytes_max:
+        raise QskyError(
+            "limit-source",
+            f"The VOTable {source.name} is larger than votable_bytes_max ({settings.votable_bytes_max} bytes); "
+            "it would have to be held in memory whole.",
+            hint="Convert it to FITS or Parquet, or raise QSKY_VOTABLE_BYTES_MAX.",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            document = parse(path, verify="ignore")
+            tables = list(document.iter_tables())
+    except (OSError, ValueError, TypeError, IndexError, KeyError, EOFError, VOTableSpecError) as error:
+        raise corrupt(source.name, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+    at = options.table or 0
+    if at >= len(tables):
+        raise QskyError("bad-format", f"The VOTable {source.name} has {len(tables)} tables; there is no table {at}.")
+    return tables[at]
+
+
+def _columns(table: Any) -> dict[str, pa.Array]:
+    """The columns by the names astropy gives them, which are unique."""
+    converted = table.to_table(use_names_over_ids=True)
+    return {name: _arrow(converted[name]) for name in converted.colnames}
+
+
+def _arrow(column: Any) -> pa.Array:
+    values = np.asarray(column)
+    mask = np.asarray(getattr(column, "mask", np.zeros(values.shape, dtype=bool)))
+    if values.dtype.kind in "SUO" or values.ndim > 1:
+        return _objects(values, mask)
+    if values.dtype.byteorder not in ("=", "|"):
+        values = values.astype(values.dtype.newbyteorder("="))
+    return pa.array(np.ascontiguousarray(values), mask=np.broadcast_to(mask, values.shape))
+
+
+def _objects(values: Any, mask: Any) -> pa.Array:
+    """Texts and arrays, value by value; blank text is NULL."""
+    whole = mask if mask.ndim == 1 else mask.reshape(len(mask), -1).all(axis=1)
+    cells = [None if gone else _plain(cell) for cell, gone in zip(values, whole, strict=True)]
+    return pa.array(cells)
+
+
+def _plain(cell: Any) -> Any:
+    if isinstance(cell, bytes):
+        cell = cell.decode(errors="replace")
+    if isinstance(cell, str):
+        return cell.rstrip(" \0") or None
+    if isinstance(cell, np.ma.MaskedArray):
+        return [None if value is np.ma.masked else value for value in cell.tolist()]
+    return cell.tolist() if hasattr(cell, "tolist") else cell
