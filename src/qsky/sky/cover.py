@@ -18,10 +18,8 @@ from qsky.sky.healpix import (
     ORDER_MAX,
     Floats,
     Ints,
-    cells_of,
     centres_of,
     merge_ranges,
-    neighbours_of,
     order_for_neighbours,
 )
 
@@ -83,11 +81,8 @@ def cone_cover(ra_deg: float, dec_deg: float, radius_deg: float, ranges_max: int
 
         return refined_cover(np.arange(12, dtype=np.int64), 0, touches, ranges_max)
     order = int(np.clip(np.floor(-np.log2(radius)) + 2, 0, ORDER_MAX))
-    finer = min(2, ORDER_MAX - order)
-    cells, orders, _ = _native.cone_search(
-        np.uint8(order), np.uint8(finer), np.radians(ra_deg % 360.0), np.radians(dec_deg), radius, False
-    )
-    return at_most(merge_ranges(*ranges_of(cells, orders.astype(np.int64))), ranges_max)
+    cells, orders = _searched(ra_deg, dec_deg, radius, order, flat=False)
+    return at_most(merge_ranges(*ranges_of(cells, orders)), ranges_max)
 
 
 def refined_cover(seeds: Ints, order: int, touches: Callable[[Floats, float], Bools], ranges_max: int) -> Ranges:
@@ -102,20 +97,31 @@ def refined_cover(seeds: Ints, order: int, touches: Callable[[Floats, float], Bo
         ra, dec = centres_of(kept, order)
         kept = kept[touches(vectors(ra, dec), CIRCUMRADIUS_RAD / 2**order + _SLACK_RAD)]
         starts, ends = merge_ranges(*ranges_of(kept, order))
-        if len(starts) > ranges_max // 2 or len(kept) > 8 * ranges_max or order == ORDER_MAX or not len(kept):
+        if len(starts) > ranges_max // 3 or len(kept) > 3 * ranges_max or order == ORDER_MAX or not len(kept):
             return at_most((starts, ends), ranges_max)
         kept = ((kept << 2)[:, None] + np.arange(4)).ravel()
         order += 1
 
 
 def seeds_around(ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[Ints, int]:
-    """A few cells of one order that surely hold a cone: where `refined_cover` may start."""
-    order = order_for_neighbours(radius_deg + SLACK_DEG)
-    if order < 0:
+    """Some hundred cells of one order that surely hold a cone: where `refined_cover` may start.
+
+    One search instead of many small steps: cdshealpix starts a thread for each call that takes an array.
+    """
+    if radius_deg > _SEARCHED_DEG_MAX:
         return np.arange(12, dtype=np.int64), 0
-    cell = cells_of(np.array([ra_deg % 360.0]), np.array([dec_deg]), order)
-    around = np.unique(neighbours_of(cell, order))
-    return around[around >= 0], order
+    radius = float(np.radians(radius_deg)) * (1 + 1e-12) + _SLACK_RAD
+    order = int(np.clip(np.floor(-np.log2(radius)) + 3, 0, ORDER_MAX))
+    return _searched(ra_deg, dec_deg, radius, order, flat=True)[0], order
+
+
+def _searched(ra_deg: float, dec_deg: float, radius: float, order: int, *, flat: bool) -> tuple[Ints, Ints]:
+    """The cells of a small cone (radius in radians) and their orders; all of one order if `flat`."""
+    finer = min(2, ORDER_MAX - order)
+    cells, orders, _ = _native.cone_search(
+        np.uint8(order), np.uint8(finer), np.radians(ra_deg % 360.0), np.radians(dec_deg), radius, flat
+    )
+    return cells.astype(np.int64), orders.astype(np.int64)
 
 
 def _cells_in(ranges: Ranges, order_max: int) -> dict[int, Ints]:

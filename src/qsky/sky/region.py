@@ -20,7 +20,6 @@ from qsky.sky.healpix import Floats
 
 SEMI_MAJOR_ARCSEC_MAX: Final = 36_000.0
 VERTICES_MAX: Final = 20
-_SPHERE: Final = (np.arange(12, dtype=np.int64), 0)
 
 
 def _refuse(sentence: str) -> QskyError:
@@ -118,7 +117,7 @@ class Box:
         half_height = (self.dec_max - self.dec_min) / 2
         # half the way round the box is no less than the distance of its farthest corner
         reach = half_width + half_height if half_width < 90 else 180.0
-        seeds, order = seeds_around(middle, self.dec_min + half_height, reach) if reach < 90 else _SPHERE
+        seeds, order = seeds_around(middle, self.dec_min + half_height, reach)
         return refined_cover(seeds, order, self._touches, ranges_max)
 
     def _touches(self, centres: Floats, radius: float) -> Bools:
@@ -278,8 +277,7 @@ class Polygon:
 
     def cover(self, ranges_max: int = 64) -> Ranges:
         bounding = self._bounding()
-        small = bounding.radius_deg < 90
-        seeds, order = seeds_around(bounding.ra, bounding.dec, bounding.radius_deg) if small else _SPHERE
+        seeds, order = seeds_around(bounding.ra, bounding.dec, bounding.radius_deg)
         return refined_cover(seeds, order, self._touches, ranges_max)
 
     def _touches(self, centres: Floats, radius: float) -> Bools:
