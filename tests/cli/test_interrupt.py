@@ -13,8 +13,8 @@ WATCHED = """
 import hashlib, sys, threading, time
 from qsky.cli.interrupt import end_now, end_on_interrupt
 end_on_interrupt()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     {work}
 except KeyboardInterrupt:
     end_now()

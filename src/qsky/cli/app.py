@@ -14,11 +14,11 @@ from typing import Annotated, Final, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from qsky import __version__
 from qsky.cli import catalogue, loading, query, upkeep
 from qsky.cli.interrupt import EXIT_STATUS, end_now, end_on_interrupt
 from qsky.cli.terminal import Terminal
 from qsky.errors import QskyError
+from qsky.version import VERSION
 
 # Options that may stand before or after the command's name.
 _EVERYWHERE: Final = {"--root": True, "--quiet": False, "--debug": False}
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"qsky {__version__}")
+        print(f"qsky {VERSION}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qsky.cli.terminal import Terminal, size_text
+from qsky.cli.terminal import Terminal, counted, size_text
 from qsky.errors import QskyError
 
 if TYPE_CHECKING:
@@ -262,19 +262,19 @@ def _run_load(terminal: Terminal, request: LoadRequest) -> None:
 
 
 def _report_lines(report: LoadReport) -> Sequence[str]:
-    chunks = f" in {report.chunks:,} chunks" if report.chunks else ""
+    chunks = f" in {counted(report.chunks, 'chunk')}" if report.chunks else ""
     overlap = f", {report.overlap_rows:,} in overlaps" if report.overlap_rows else ""
     speed = report.rows / max(report.seconds, 1e-3)
     lines = [
-        f"{report.database}.{report.table}: {report.rows:,} rows{chunks}{overlap}, {size_text(report.bytes)}, "
+        f"{report.database}.{report.table}: {counted(report.rows, 'row')}{chunks}{overlap}, {size_text(report.bytes)}, "
         f"revision {report.revision}, {report.seconds:.1f} s ({speed:,.0f} rows/s)"
     ]
     if report.rows_refused:
-        lines.append(f"  {report.rows_refused:,} rows were refused: {report.rejects_file}")
+        lines.append(f"  refused: {counted(report.rows_refused, 'row')}, see {report.rejects_file}")
     if report.orphan_rows:
-        lines.append(f"  {report.orphan_rows:,} rows wait for their director")
+        lines.append(f"  waiting for their director: {counted(report.orphan_rows, 'row')}")
     if report.orphans_placed:
-        lines.append(f"  {report.orphans_placed:,} rows that waited found their director")
+        lines.append(f"  placed, for their director came: {counted(report.orphans_placed, 'row')}")
     nulled = ", ".join(f"{count:,} in {name}" for name, count in report.nan_nulled.items() if count)
     if nulled:
         lines.append(f"  NaN became NULL: {nulled}")

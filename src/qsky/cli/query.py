@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qsky.cli.terminal import Terminal, width
+from qsky.cli.terminal import Terminal, counted, width
 from qsky.errors import QskyError
 
 if TYPE_CHECKING:
@@ -65,16 +65,18 @@ def query(
     """Answer a SELECT."""
     terminal: Terminal = context.obj
     chosen = _format(format, output)
-    started = time.perf_counter()
     with terminal.sky() as sky:
         result = sky.sql(_text(sql), lang=lang.value, database=database)
-        counted = _Counted(result)
+        answered = time.perf_counter()
+        answer = _Counted(result)
         if chosen is Format.TABLE:
             _show(result, rows, output)
-            counted.rows = len(result)
+            answer.rows = len(result)
         else:
-            _write(chosen, counted, output)
-    terminal.say(_summary(result, counted.rows, time.perf_counter() - started))
+            _write(chosen, answer, output)
+        # The engine's own time and that of the rest of the stream; not what Python takes to start.
+        seconds = result.facts.seconds + time.perf_counter() - answered
+    terminal.say(_summary(result, answer.rows, seconds))
 
 
 def explain(context: typer.Context, sql: Text, lang: LangOption = Lang.MYSQL, database: DatabaseOption = None) -> None:
@@ -140,6 +142,6 @@ def _write(chosen: Format, answer: _Counted, output: Path | None) -> None:
 
 def _summary(result: Result, rows: int, seconds: float) -> str:
     facts = result.facts
-    read = f", {facts.chunks_read:,} of {facts.chunks_total:,} chunks" if facts.chunks_total else ""
+    read = f", {facts.chunks_read:,} of {counted(facts.chunks_total, 'chunk')}" if facts.chunks_total else ""
     revisions = "".join(f", {database}@{number}" for database, number in facts.revisions)
-    return f"{rows:,} {'row' if rows == 1 else 'rows'} in {seconds:.3f} s{read}{revisions}"
+    return f"{counted(rows, 'row')} in {seconds:.3f} s{read}{revisions}"

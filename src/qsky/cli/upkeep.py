@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from qsky.cli.catalogue import Database, TableName
-from qsky.cli.terminal import Terminal, size_text
+from qsky.cli.terminal import Terminal, counted, size_text
 
 
 def restore(
@@ -32,8 +32,8 @@ def verify(context: typer.Context, database: Database) -> None:
         terminal.say(notice)
     for problem in report.problems:
         print(problem)
-    problems = f"{len(report.problems)} problems" if report.problems else "no problems"
-    terminal.say(f"{database}: {report.parts:,} parts, {report.rows:,} rows, {problems}.")
+    problems = counted(len(report.problems), "problem") if report.problems else "no problems"
+    terminal.say(f"{database}: {counted(report.parts, 'part')}, {counted(report.rows, 'row')}, {problems}.")
     if not report.clean:
         raise typer.Exit(1)
 
@@ -48,8 +48,10 @@ def compact(
     """Write a new generation with fewer, fuller parts and a fresh tiling."""
     terminal: Terminal = context.obj
     with terminal.working() as sky:
+        before = sky.revision(database).number
         revision = sky.compact(database, overlap_arcsec=overlap)
-    terminal.say(f"{database}: compacted as revision {revision.number}.")
+    changed = revision.number != before
+    terminal.say(f"{database}: compacted as revision {revision.number}." if changed else f"{database}: as it should be.")
 
 
 def vacuum(context: typer.Context, database: Database) -> None:
@@ -57,7 +59,7 @@ def vacuum(context: typer.Context, database: Database) -> None:
     terminal: Terminal = context.obj
     with terminal.working() as sky:
         report = sky.vacuum(database)
-    terminal.say(f"{database}: {report.files:,} files deleted, {size_text(report.bytes)} freed.")
+    terminal.say(f"{database}: {counted(report.files, 'file')} deleted, {size_text(report.bytes)} freed.")
 
 
 def export(
@@ -69,7 +71,9 @@ def export(
     terminal: Terminal = context.obj
     with terminal.working() as sky:
         report = sky.export(name, folder)
-    terminal.say(f"{name}: {report.rows:,} rows, {report.files:,} files, {size_text(report.bytes)} in {report.folder}.")
+    terminal.say(
+        f"{name}: {counted(report.rows, 'row')}, {counted(report.files, 'file')}, {size_text(report.bytes)} in {report.folder}."
+    )
 
 
 def drop(
