@@ -18,7 +18,6 @@ from qsky.ingest.positions import to_degrees
 from qsky.ingest.rejects import RejectsWriter
 from qsky.ingest.source import Mask, RawBatch, ReadOptions, Unit
 
-
 # In a column of numbers these mean NULL; in a column of text they may be somebody's name.
 NULL_NUMBERS: Final = ("NULL", "null")
 
@@ -35,19 +34,22 @@ class Target:
     required: bool = False  # NULL is refused
 
 
-@dataclass
 class _Bad:
-    """Which rows of a batch are bad, and why the first time."""
+    """Which rows of a batch are bad, and how to say why; only rows that are written down are put in words."""
 
-    mask: Mask
-    reasons: dict[int, str]
+    def __init__(self, rows: int) -> None:
+        self.mask: Mask = np.zeros(rows, dtype=np.bool_)
+        self._faults: list[tuple[Mask, Callable[[int], str]]] = []
 
     def mark(self, bad: Mask | None, reason: Callable[[int], str]) -> None:
-        if bad is None or not bad.any():
-            return
-        for row in np.flatnonzero(bad & ~self.mask).tolist():
-            self.reasons[row] = reason(row)
-        self.mask |= bad
+        """Rows that are `bad`, and what is wrong with each."""
+        if bad is not None and bad.any():
+            self._faults.append((bad, reason))
+            self.mask = self.mask | bad
+
+    def reason(self, row: int) -> str:
+        """What was first found wrong with a bad row."""
+        return next(reason(row) for bad, reason in self._faults if bad[row])
 
 
 def clean(
@@ -63,7 +65,7 @@ def clean(
     unit = "line" if text else "row"
     for refused in batch.refused:
         rejects.add(file, refused.place, refused.reason, refused.text, unit=unit)
-    bad = _Bad(np.zeros(batch.rows, dtype=bool), {})
+    bad = _Bad(batch.rows)
     columns = [_column(batch, target, options, bad, text) for target in targets]
     schema = pa.schema([pa.field(target.name, target.arrow) for target in targets])
     if bad.mask.any():
@@ -88,22 +90,38 @@ def _column(batch: RawBatch, target: Target, options: ReadOptions, bad: _Bad, te
         words = pa.array([word.encode() for word in NULL_NUMBERS], pa.binary())
         raw = pc.if_else(pc.is_in(raw, value_set=words), pa.scalar(None, raw.type), raw) if len(raw) else raw
     if not text:
-        raw = null_sentinels(raw, as_numbers(options.nulls))
+        raw = _without_nulls(raw, options)
     if target.axis:
         degrees = to_degrees(raw, target.unit, target.axis, target.source, required=target.required)  # type: ignore[arg-type]
         bad.mark(degrees.bad, degrees.reason)
         return degrees.array
     made = conform(raw, target.arrow, target.source)
+    array = null_sentinels(made.array, as_numbers(options.nulls))
     bad.mark(made.bad, lambda row: f"{target.source} is {_shown(raw, row)}, not {kind_name(target.arrow)}")
     if target.required:
-        missing = np.asarray(pc.is_null(made.array, nan_is_null=True))
-        bad.mark(missing & ~bad.mask, lambda row: f"the key {target.source} is NULL")
-    return made.array
+        bad.mark(_missing(array), lambda row: f"the key {target.source} is NULL")
+    return array
+
+
+def _missing(keys: pa.Array) -> Mask:
+    """Rows without a key: NULL, NaN, or blank text."""
+    missing = pc.is_null(keys, nan_is_null=pa.types.is_floating(keys.type))
+    if pa.types.is_string(keys.type):
+        missing = pc.or_(missing, pc.fill_null(pc.equal(pc.utf8_trim_whitespace(keys), ""), True))
+    return np.asarray(missing.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _given(columns: Mapping[str, pa.Array], target: Target, rows: int) -> pa.Array:
     given = columns.get(target.source)
     return pa.nulls(rows, target.arrow) if given is None else given
+
+
+def _without_nulls(raw: pa.Array, options: ReadOptions) -> pa.Array:
+    """The user's NULL values out of columns that are typed already: text as spelled, numbers by value."""
+    if not options.nulls or not is_text(raw.type):
+        return null_sentinels(raw, as_numbers(options.nulls))
+    spelled = pa.array([null.encode() for null in options.nulls], pa.binary()).cast(raw.type)
+    return pc.if_else(pc.is_in(raw, value_set=spelled), pa.scalar(None, raw.type), raw)
 
 
 def _shown(raw: pa.Array, row: int) -> str:
@@ -116,6 +134,6 @@ def _refuse(batch: RawBatch, bad: _Bad, file: str, rejects: RejectsWriter, unit:
     rows = np.flatnonzero(bad.mask).tolist()
     told = rows[: rejects.room] if rejects.room < len(rows) else rows
     for row, (place, text) in zip(told, batch.places(told) if told else [], strict=True):
-        rejects.add(file, place, bad.reasons[row], text, unit=unit)
+        rejects.add(file, place, bad.reason(row), text, unit=unit)
     if len(told) < len(rows):
         rejects.add_uncounted(len(rows) - len(told))

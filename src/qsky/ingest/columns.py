@@ -64,32 +64,43 @@ def union(tables: Sequence[tuple[SourceFile, RawTable]], options: ReadOptions) -
 
 def _kept(source: SourceFile, table: RawTable, options: ReadOptions) -> list[Named]:
     """The columns of one file that are stored, renamed and checked."""
-    left_out = {name.casefold() for name in (*options.drop, *source.drop)}
-    seen: dict[str, str] = {}
-    kept = []
-    for raw in table.columns:
-        if raw.name.casefold() in left_out:
-            continue
-        name = options.renamed(raw.name)
-        _check_name(source, name, raw.name, seen)
-        kept.append(Named(name, raw))
+    left_out = {name.casefold() for name in source.drop}
+    kept = [
+        Named(options.renamed(raw.name), raw)
+        for raw in table.columns
+        if raw.name not in options.drop and raw.name.casefold() not in left_out
+    ]
+    _refuse_reserved(source, kept)
+    _refuse_clashes(source, kept)
     return kept
 
 
-def _check_name(source: SourceFile, name: str, raw_name: str, seen: dict[str, str]) -> None:
-    if name.casefold() in RESERVED_COLUMNS:
+def _refuse_reserved(source: SourceFile, columns: Sequence[Named]) -> None:
+    for column in columns:
+        if column.name.casefold() in RESERVED_COLUMNS:
+            raise QskyError(
+                "bad-columns",
+                f"The file {source.name} has a column {column.raw.name}, a name that Qsky keeps for itself.",
+                hint=f"Rename it with --rename {column.raw.name}=NEW, or leave it out with --drop {column.raw.name}; "
+                "of a HATS catalogue, name the folder, not its files.",
+            )
+
+
+def _refuse_clashes(source: SourceFile, columns: Sequence[Named]) -> None:
+    """Names that differ only in case, all of them in one message."""
+    seen: dict[str, Named] = {}
+    clashes = [
+        (other, column)
+        for column in columns
+        if (other := seen.setdefault(column.name.casefold(), column)) is not column
+    ]
+    if clashes:
+        pairs = "; ".join(f"{one.name} and {other.name}" for one, other in clashes)
+        renames = " ".join(f"--rename {other.raw.name}={other.name}_2" for _, other in clashes)
         raise QskyError(
             "bad-columns",
-            f"The file {source.name} has a column {raw_name}, a name that Qsky keeps for itself.",
-            hint=f"Rename it with --rename {raw_name}=NEW or leave it out with --drop {raw_name}. "
-            "(Of a HATS catalogue, name the folder, not its files.)",
-        )
-    other = seen.setdefault(name.casefold(), raw_name)
-    if other != raw_name:
-        raise QskyError(
-            "bad-columns",
-            f"The columns {other} and {raw_name} of {source.name} differ only in case; SQL cannot tell them apart.",
-            hint=f"Rename one: --rename {raw_name}=NEW.",
+            f"Columns of {source.name} differ only in case, so that SQL cannot tell them apart: {pairs}.",
+            hint=f"Rename them: {renames}.",
         )
 
 

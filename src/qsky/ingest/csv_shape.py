@@ -76,12 +76,12 @@ def find_shape(source: SourceFile, options: ReadOptions) -> CsvShape:
             f"The file {source.name} is not UTF-8 text.",
             hint="If it is a table in another encoding, convert it to UTF-8 or name the encoding.",
         )
-    comments, records = _split_head(head, options.encoding)
+    backslash = options.ddl is not None or re.search(rb"(^|\t|\n)\\N(\t|\r?\n|$)", head) is not None
+    comments, records = _split_dump(head) if backslash else _split_head(head, options.encoding)
     if not records:
         raise QskyError("no-input", f"The file {source.name} holds no rows and no header.")
     texts = [record.text for record in records]
-    delimiter = _delimiter(texts, options)
-    backslash = delimiter == "\t" and any(re.search(r"(^|\t)\\N(\t|$)", text) for text in texts)
+    delimiter = "\t" if backslash and options.delimiter is None else _delimiter(texts, options)
     first = fields_of(texts[0], delimiter, backslash)
     names, header = _names(source, options, first, comments, delimiter)
     begin = records[0]
@@ -101,7 +101,7 @@ def fields_of(text: str, delimiter: str, backslash: bool) -> list[str]:
     if delimiter == WHITESPACE:
         return next(csv.reader([" ".join(text.split())], delimiter=" "), [])
     if backslash:
-        return text.split(delimiter)
+        return re.split(rf"(?<!\\){re.escape(delimiter)}", text)
     try:
         return [field.strip() for field in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error:
@@ -146,6 +146,20 @@ def _split_head(head: bytes, encoding: str) -> tuple[list[str], list[_Record]]:
     return comments, records[:-1] if cut else records
 
 
+def _split_dump(head: bytes) -> tuple[list[str], list[_Record]]:
+    """The first records of what MySQL dumped: no comments, no quotes, a line end may be escaped."""
+    records: list[_Record] = []
+    at, line = 0, 1
+    for match in re.finditer(rb"((?:[^\\\n]|\\.)*)(?:\n|$)", head, re.DOTALL):
+        if not match[0] or len(records) == _RECORDS_LOOKED_AT:
+            break
+        ends = line + match[0].count(b"\n")
+        if match[1]:
+            records.append(_Record(match[1].decode("utf-8", "replace"), at, line, match.end(), ends))
+        at, line = match.end(), ends
+    return [], records
+
+
 def _lines(head: bytes, start: int) -> Iterator[bytes]:
     """Lines with their ends: \\n, \\r\\n, or the lone \\r of old files."""
     for match in re.finditer(rb"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+$", head[start:]):
@@ -161,7 +175,10 @@ def _quote_open(record: bytes) -> bool:
 def _delimiter(texts: Sequence[str], options: ReadOptions) -> str:
     """The user's, else the one by which most records have as many fields as the first; blanks only if none does."""
     if options.delimiter is not None:
-        return {"\\t": "\t", "tab": "\t"}.get(options.delimiter, options.delimiter)
+        given = {"\\t": "\t", "tab": "\t", "space": WHITESPACE}.get(options.delimiter, options.delimiter)
+        if len(given) != 1:
+            raise QskyError("usage", f"The delimiter {given!r} is not one character.")
+        return given
     best, best_score = ",", (0.0, 1)
     for delimiter in DELIMITERS:
         counts = [len(fields_of(text, delimiter, False)) for text in texts]
@@ -207,4 +224,4 @@ def text_lines(source: SourceFile, shape: CsvShape) -> IO[str]:
     """The file as text from its first data line on; lines end as they do in the file."""
     file = open_bytes(source)
     file.seek(shape.start)
-    return io.TextIOWrapper(file, encoding=shape.encoding, errors="replace", newline=None)
+    return io.TextIOWrapper(file, encoding=shape.encoding, errors="replace", newline="\n" if shape.backslash else None)

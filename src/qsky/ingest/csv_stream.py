@@ -21,6 +21,7 @@ _COMMENT: Final = re.compile(rb"^[ \t]*#[^\n]*\n?", re.MULTILINE)
 _BLANKS: Final = re.compile(rb'("[^"\n]*")|[ \t]+')
 _LINE_EDGES: Final = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
+_LONE_RETURN: Final = re.compile(rb"\r(?!\n)")
 _CONTROL_ESCAPES: Final = {b"\n": b"\\n", b"\t": b"\\t", b"\r": b"\\r"}
 
 
@@ -104,9 +105,10 @@ def _without_blank_runs(data: bytes) -> bytes:
 
 def _without_escaped_ends(data: bytes) -> bytes:
     """MySQL writes a line end inside a field as backslash and line end; make them two letters on the same line."""
-    if b"\\\n" not in data and b"\\\t" not in data and b"\\\r" not in data:
-        return data
-    return _ESCAPED.sub(lambda match: _CONTROL_ESCAPES.get(match[1], match[0]), data)
+    if b"\\\n" in data or b"\\\t" in data or b"\\\r" in data:
+        data = _ESCAPED.sub(lambda match: _CONTROL_ESCAPES.get(match[1], match[0]), data)
+    # MySQL leaves these as they are; to the parser they would end a line
+    return _LONE_RETURN.sub(rb"\\r", data) if b"\r" in data else data
 
 
 class LineFinder:

@@ -1,7 +1,8 @@
 """Which type each column of a text table has, from its values. Called by `ingest.read_csv`.
 
 A column is a number if nine in ten of its values are (the others are then refused rows, not a reason to store
-text), an integer only if all its numbers are; a date or boolean only if every value is one; else text.
+text), an integer only if all its numbers are; a date or boolean only if every value is one; else text. A number
+written with leading zeros is a name (M 031, plate 0266), and its column is text: nothing of what was written is lost.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from qsky.ingest.conform import DATE, INTEGER, NUMBER, TIMESTAMP, as_text, beyon
 _NUMBERS_SHARE_MIN: Final = 0.9
 _TRUE_FALSE: Final = r"^(?i:true|false)$"
 _T_F: Final = r"^[TF]$"
+_LEADING_ZERO: Final = r"^0\d+$"
 
 
 @dataclass
@@ -33,13 +35,14 @@ class Kinds:
     letters_tf: int = 0
     trues: bool = False
     falses: bool = False
+    names: bool = False
 
     def add(self, raw: pa.Array) -> None:
         """`raw` is a column of bytes with NULL where the field was empty. Raises bad-columns beyond 64 bits."""
         text = as_text(raw).array.drop_null()
         if not len(text):
             return
-        if self.numbers or not self.values:
+        if (self.numbers or not self.values) and not self.names:
             self._add_numbers(text)
         if self.numbers == 0:
             self._add_words(text)
@@ -48,15 +51,21 @@ class Kinds:
     def _add_numbers(self, text: pa.Array) -> None:
         try:
             pc.cast(text, pa.int64())
+            self._look_for_names(text)
             self.integers += len(text)
             self.numbers += len(text)
             return
         except pa.ArrowException:
             pass
         tidy = tidied(text).drop_null()
+        self._look_for_names(tidy)
         numbers = tidy.filter(pc.match_substring_regex(tidy, NUMBER))
         self.numbers += len(numbers) + len(text) - len(tidy)
         self.integers += self._integers(numbers) + len(text) - len(tidy)
+
+    def _look_for_names(self, text: pa.Array) -> None:
+        zeros = text.filter(pc.starts_with(text, "0"))
+        self.names = self.names or (len(zeros) > 0 and _matches(zeros, _LEADING_ZERO) > 0)
 
     def _integers(self, numbers: pa.Array) -> int:
         integers = numbers.filter(pc.match_substring_regex(numbers, INTEGER))
@@ -84,12 +93,14 @@ class Kinds:
     def settled(self) -> bool:
         """Whether no further value can change the type: text stays text, and a fraction makes a number."""
         kind = self.arrow()
-        return kind == pa.string() or kind == pa.float64()
+        return kind in (pa.string(), pa.float64())
 
     def arrow(self) -> pa.DataType | None:
         """The type so far; None if there was no value."""
         if not self.values:
             return None
+        if self.names:
+            return pa.string()
         if self.numbers >= self.values * _NUMBERS_SHARE_MIN:
             return pa.int64() if self.integers == self.numbers else pa.float64()
         if self.dates == self.values:
@@ -107,4 +118,5 @@ def _matches(text: pa.Array, pattern: str) -> int:
 
 
 def _longest(text: pa.Array) -> str:
-    return max(text.to_pylist(), key=lambda value: len(value.lstrip("+-0")))
+    values: list[str] = text.to_pylist()
+    return max(values, key=lambda value: len(value.lstrip("+-0")))

@@ -42,6 +42,7 @@ _UNIT_NAMES: Final[dict[str, Unit]] = {
 }
 # a radian spelled to 17 digits may land this far beyond the pole
 _POLE_SLACK_DEG: Final = 1e-9
+_RA_LIMITS_DEG: Final = (-360.0, 720.0)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def looks_sexagesimal(text: pa.Array) -> str:
 
 
 def to_degrees(array: pa.Array, unit: Unit, axis: Axis, name: str, *, required: bool) -> Degrees:
-    """Positions of one axis in degrees: ra in [0, 360), dec in [-90, 90].
+    """Positions of one axis in degrees: ra in [0, 360), dec in [-90, 90]. ra may come as up to a turn off.
 
     Rows that are not parsable or outside are bad, and so are NULL, NaN and infinite ones if `required`; without it
     NULL and NaN become NULL. Raises bad-columns if the unit does not fit the column's type.
@@ -80,14 +81,17 @@ def to_degrees(array: pa.Array, unit: Unit, axis: Axis, name: str, *, required: 
         values, unparsable = _from_sexagesimal(array, axis, name)
     else:
         values, unparsable = _from_numbers(array, unit, name)
-    values = _in_range(values, axis)
+    given = values
     with np.errstate(invalid="ignore"):
-        outside = np.isinf(values) | ((np.abs(values) > 90.0) if axis == "dec" else np.zeros(len(values), np.bool_))
+        # an angle a turn off is an angle; -999 is somebody's NULL
+        low, high = (-90.0 - _POLE_SLACK_DEG, 90.0 + _POLE_SLACK_DEG) if axis == "dec" else _RA_LIMITS_DEG
+        outside = (values < low) | (values > high)
+    values = _in_range(values, axis)
     missing = np.isnan(values)
     bad = unparsable | outside | (missing if required else np.zeros(len(values), np.bool_))
     # a row that stays may have no position of its own, but never a NaN
     made = pa.array(values, mask=missing | bad)
-    return Degrees(made, bad, lambda row: _reason(array, values, unparsable, unit, axis, name, row))
+    return Degrees(made, bad, lambda row: _reason(array, given, unparsable, unit, axis, name, row))
 
 
 def _from_numbers(array: pa.Array, unit: Unit, name: str) -> tuple[npt.NDArray[np.float64], Mask]:
@@ -127,14 +131,13 @@ def _numbers(text: pa.Array) -> npt.NDArray[np.float64]:
 
 
 def _in_range(values: npt.NDArray[np.float64], axis: Axis) -> npt.NDArray[np.float64]:
-    """ra into [0, 360); dec beyond a pole by rounding only, onto it."""
+    """ra into [0, 360), dec onto the pole it is beyond; whether it was too far is judged before."""
     with np.errstate(invalid="ignore"):
         if axis == "dec":
-            near = (np.abs(values) > 90.0) & (np.abs(values) <= 90.0 + _POLE_SLACK_DEG)
-            return np.where(near, np.copysign(90.0, values), values)
+            return np.clip(values, -90.0, 90.0)
         if len(values) and np.nanmin(values, initial=0.0) >= 0.0 and np.nanmax(values, initial=0.0) < 360.0:
             return values + 0.0  # makes -0.0 plain
-        wrapped = np.where(np.isinf(values), values, np.mod(values, 360.0))
+        wrapped = np.mod(values, 360.0)
         # a tiny negative number wraps to 360 exactly
         return np.where(wrapped == 360.0, 0.0, wrapped)
 
@@ -152,4 +155,5 @@ def _reason(
     if np.isnan(values[row]) or np.isinf(values[row]):
         return f"{name} is {given}"
     degrees = "" if unit in ("", "deg") else f" ({values[row]:.10g} degrees)"
-    return f"{name} is {given}{degrees}, outside [-90, 90]"
+    limits = "[-90, 90]" if axis == "dec" else "[-360, 720]"
+    return f"{name} is {given}{degrees}, outside {limits}"

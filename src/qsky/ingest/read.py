@@ -227,4 +227,4 @@ def _unit_by_looks(
 
 def _column(column: Named, one: Target) -> Column:
     unit = "deg" if one.axis else column.raw.unit
-    return Column(column.name, type_name(one.arrow), unit, column.raw.ucd, column.raw.description)
+    return Column(column.name, type_name(one.arrow), unit, column.raw.ucd, " ".join(column.raw.description.split()))
