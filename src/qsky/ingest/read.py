@@ -65,7 +65,7 @@ def read_schema(sources: Sequence[SourceFile], options: ReadOptions, settings: S
     position = _position(columns, sources, options)
     key = required(columns, options.key, "the key") if options.key else None
     types = {c.name: arrow_type(spelled) for c in columns if (spelled := said.type_of(c.raw.name))}
-    targets = tuple(_target(c, position, key, types, sources, tables, options, settings) for c in columns)
+    targets = tuple(_target(c, position, key, types, sources, tables, options) for c in columns)
     rows = [table.rows for table in tables]
     return SourceSchema(
         columns=tuple(_column(column, one) for column, one in zip(columns, targets, strict=True)),
@@ -94,7 +94,7 @@ def read_batches(
     held: list[pa.RecordBatch] = []
     held_rows, done = 0, 0
     for source, table in zip(sources, schema.tables, strict=True):
-        for raw in _raw_batches(source, table, options, settings, rows_max):
+        for raw in _raw_batches(source, table, options, rows_max):
             held.append(clean(raw, schema.targets, source.name, options, rejects, text=source.format == "csv"))
             held_rows += held[-1].num_rows
             done += raw.rows
@@ -139,16 +139,14 @@ def _scan(source: SourceFile, options: ReadOptions, settings: Settings) -> RawTa
     return read_votable.scan(source, options, settings)
 
 
-def _raw_batches(
-    source: SourceFile, table: RawTable, options: ReadOptions, settings: Settings, rows: int
-) -> Iterator[RawBatch]:
+def _raw_batches(source: SourceFile, table: RawTable, options: ReadOptions, rows: int) -> Iterator[RawBatch]:
     if source.format == "csv":
         return read_csv.batches(source, table, options)
     if source.format == "parquet":
         return read_parquet.batches(source, table, options, rows)
     if source.format == "fits":
         return read_fits.batches(source, table, options, rows)
-    return read_votable.batches(source, table, options, settings, rows)
+    return read_votable.batches(source, table, options, rows)
 
 
 def _described(column: Named, felis: dict[str, Column]) -> Named:
@@ -188,14 +186,13 @@ def _target(
     sources: Sequence[SourceFile],
     tables: Sequence[RawTable],
     options: ReadOptions,
-    settings: Settings,
 ) -> Target:
     axis = _axis(column, position)
     if axis == "":
         is_key = key is not None and column.name == key.name
         return Target(column.raw.name, column.name, stored(column, types), required=is_key and options.key_required)
     unit = options.ra_unit if axis == "ra" else options.dec_unit
-    unit = unit or unit_of(column.raw.unit) or _unit_by_looks(column, sources, tables, options, settings)
+    unit = unit or unit_of(column.raw.unit) or _unit_by_looks(column, sources, tables, options)
     return Target(column.raw.name, column.name, pa.float64(), axis, unit, required=options.position_required)
 
 
@@ -212,13 +209,12 @@ def _unit_by_looks(
     sources: Sequence[SourceFile],
     tables: Sequence[RawTable],
     options: ReadOptions,
-    settings: Settings,
 ) -> Unit:
     """Text that is mostly written as 00:08:27.05 is sexagesimal; everything else is degrees."""
     if column.raw.arrow is None or not is_text(column.raw.arrow):
         return "deg"
     for source, table in zip(sources, tables, strict=True):
-        for raw in _raw_batches(source, table, options, settings, _ROWS_MIN):
+        for raw in _raw_batches(source, table, options, _ROWS_MIN):
             if column.raw.name in raw.columns and raw.rows:
                 sample = raw.columns[column.raw.name].slice(0, _ROWS_MIN)
                 return "sexagesimal" if looks_sexagesimal(sample.cast(pa.string())) else "deg"

@@ -1,6 +1,7 @@
 """Binary and ASCII tables of FITS files, by slices of rows through a memory map. Called by `ingest.read`.
 
-Integers with TNULL, scaled and unsigned columns come out as astropy reads them; TNULL, and blank text, is NULL.
+Scaled and unsigned columns come out as astropy reads them; TNULL, undefined logicals and blank text are NULL. Columns
+of arrays become lists, complex numbers lists of two.
 """
 
 from __future__ import annotations
@@ -8,13 +9,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qsky.errors import QskyError
 from qsky.ingest.source import RawBatch, RawColumn, RawTable, ReadOptions, SourceFile, corrupt, numbered_rows
+
+_BLOCK_BYTES: Final = 2880
 
 
 @contextmanager
@@ -39,6 +43,8 @@ def _chosen(source: SourceFile, units: Any, options: ReadOptions) -> Any:
         if options.hdu not in tables:
             raise QskyError("bad-format", f"HDU {options.hdu} of {source.name} is no table.", hint=f"Tables: {tables}.")
         return units[options.hdu]
+    if not tables and source.unpacked().stat().st_size % _BLOCK_BYTES:
+        raise corrupt(source.name, "it ends in the middle of a block")
     if not tables:
         raise QskyError("bad-format", f"The FITS file {source.name} holds no table.")
     return units[tables[0]]
@@ -51,16 +57,15 @@ def scan(source: SourceFile, options: ReadOptions) -> RawTable:
         end = unit.fileinfo()["datLoc"] + unit.header["NAXIS1"] * rows
         if source.unpacked().stat().st_size < end:
             raise corrupt(source.name, "it ends before its last row")
-        columns = tuple(_column(unit, column) for column in unit.columns)
+        first = unit.data[:1]
+        columns = tuple(_column(unit, at, column, first) for at, column in enumerate(unit.columns))
         return RawTable(columns, rows)
 
 
-def _column(unit: Any, column: Any) -> RawColumn:
-    at = unit.columns.names.index(column.name) + 1
-    ucd = str(unit.header.get(f"TUCD{at}", ""))
-    comment = str(unit.header.get(f"TCOMM{at}", "")) or str(unit.header.comments[f"TTYPE{at}"])
-    sample = _arrow(unit.data[column.name][:1], column)
-    return RawColumn(column.name, sample.type, str(column.unit or ""), ucd, comment)
+def _column(unit: Any, at: int, column: Any, first: Any) -> RawColumn:
+    ucd = str(unit.header.get(f"TUCD{at + 1}", ""))
+    comment = str(unit.header.get(f"TCOMM{at + 1}", "")) or str(unit.header.comments[f"TTYPE{at + 1}"])
+    return RawColumn(column.name, _arrow(first, at, column).type, str(column.unit or ""), ucd, comment)
 
 
 def batches(source: SourceFile, table: RawTable, options: ReadOptions, rows: int) -> Iterator[RawBatch]:
@@ -68,34 +73,53 @@ def batches(source: SourceFile, table: RawTable, options: ReadOptions, rows: int
     with _table(source, options) as unit:
         for start in range(0, table.rows or 0, rows):
             data = unit.data[start : start + rows]
-            columns = {c.name: _arrow(data[c.name], c) for c in unit.columns}
+            columns = {c.name: _arrow(data, at, c) for at, c in enumerate(unit.columns)}
             yield RawBatch(columns, len(data), numbered_rows(columns, start))
 
 
-def _arrow(values: Any, column: Any) -> pa.Array:
-    """A slice of a column as Arrow, in the machine's byte order."""
-    array = np.asarray(values)
-    if array.dtype.kind in "SU":
-        return _texts(values)
-    if array.dtype.kind == "O":
-        return pa.array([np.asarray(cell).tolist() for cell in array])
-    if array.dtype.byteorder not in ("=", "|"):
-        array = array.astype(array.dtype.newbyteorder("="))
-    flat = pa.array(np.ascontiguousarray(array).reshape(-1), mask=_nulls(array, column).reshape(-1))
-    width = int(np.prod(array.shape[1:])) if array.ndim > 1 else 0
-    if not width:
+def _arrow(data: Any, at: int, column: Any) -> pa.Array:
+    """One column of a slice of rows as Arrow, in the machine's byte order."""
+    raw = data.view(np.ndarray)[data.dtype.names[at]]
+    if raw.dtype.kind == "S" and column.dim is None and column.format.format == "A":
+        return _texts(np.ascontiguousarray(raw))
+    values = np.asarray(data.field(at))
+    if values.dtype.kind in "SU":
+        return pa.array(np.char.rstrip(values.astype(str), " \0").tolist())
+    if values.dtype.kind == "O":
+        return pa.array([np.asarray(cell).tolist() for cell in values])
+    values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    missing = _missing(values, raw, column)
+    if values.dtype.kind == "c":
+        values = values.view(values.real.dtype).reshape(*values.shape, 2)
+        missing = np.zeros(values.shape, dtype=bool)
+    flat = pa.array(values.reshape(-1), mask=missing.reshape(-1) if missing.any() else None)
+    if values.ndim == 1:
         return flat
+    width = int(np.prod(values.shape[1:]))
     return pa.ListArray.from_arrays(pa.array(np.arange(0, len(flat) + 1, width, dtype=np.int32)), flat)
 
 
-def _nulls(array: Any, column: Any) -> Any:
-    if column.null is None or array.dtype.kind not in "iu":
-        return np.zeros(array.shape, dtype=bool)
-    return array == array.dtype.type(column.null)
+def _missing(values: Any, raw: Any, column: Any) -> Any:
+    """Where an integer is TNULL (which is spelled before scaling) or a logical is neither T nor F."""
+    if values.dtype.kind == "b" and raw.dtype.itemsize == 1 and raw.shape == values.shape:
+        return raw.view(np.uint8) == 0
+    if column.null is None or raw.dtype.kind not in "iu" or raw.shape != values.shape:
+        return np.zeros(values.shape, dtype=bool)
+    return np.asarray(raw) == column.null
 
 
-def _texts(values: Any) -> pa.Array:
-    stripped = np.char.rstrip(np.asarray(values).astype(str), " \0")
-    if stripped.ndim > 1:
-        return pa.array(stripped.tolist())
-    return pa.array(stripped.tolist(), mask=stripped == "", type=pa.string())
+def _texts(raw: Any) -> pa.Array:
+    """Text of fixed width without its padding; blank text is NULL, what is not ASCII must be UTF-8 to be text."""
+    if raw.dtype.itemsize == 0 or not len(raw):
+        return pa.nulls(len(raw), pa.string())
+    fixed = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(raw.dtype.itemsize), len(raw), [None, pa.py_buffer(raw.tobytes())]
+    )
+    whole = fixed.cast(pa.binary())
+    ended = pc.replace_substring_regex(whole, r"(?s)\x00.*$", "")
+    try:
+        text = ended.cast(pa.string())
+    except pa.ArrowException:
+        text = pa.array([value.decode("latin-1") for value in ended.to_pylist()], pa.string())
+    stripped = pc.utf8_rtrim(text, " ")
+    return pc.if_else(pc.equal(stripped, ""), pa.scalar(None, pa.string()), stripped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,29 +13,48 @@ import pyarrow as pa
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.ingest.source import RawBatch, RawColumn, RawTable, ReadOptions, SourceFile, corrupt, numbered_rows
+from qsky.storage.store import io_errors
 
 
 def scan(source: SourceFile, options: ReadOptions, settings: Settings) -> RawTable:
     """The fields and rows of the table. Raises corrupt-file, bad-format, limit-source."""
     table = _parsed(source, options, settings)
     fields = {field.ID: field for field in table.fields} | {field.name: field for field in table.fields}
-    columns = []
-    for name, array in _columns(table).items():
-        field = fields.get(name)
-        unit = str(field.unit or "") if field is not None else ""
-        ucd, description = (str(field.ucd or ""), str(field.description or "")) if field is not None else ("", "")
-        columns.append(RawColumn(name, None if pa.types.is_null(array.type) else array.type, unit, ucd, description))
+    arrays = _columns(table)
+    columns = [_described(name, array, fields.get(name)) for name, array in arrays.items()]
+    _spill(source, options, arrays)
     return RawTable(tuple(columns), len(table.array))
 
 
-def batches(
-    source: SourceFile, table: RawTable, options: ReadOptions, settings: Settings, rows: int
-) -> Iterator[RawBatch]:
-    """The rows. Raises corrupt-file, bad-format, limit-source."""
-    columns = _columns(_parsed(source, options, settings))
-    for start in range(0, table.rows or 0, rows):
-        part = {name: array.slice(start, rows) for name, array in columns.items()}
-        yield RawBatch(part, min(rows, (table.rows or 0) - start), numbered_rows(part, start))
+def _described(name: str, array: pa.Array, field: Any) -> RawColumn:
+    arrow = None if pa.types.is_null(array.type) else array.type
+    if field is None:
+        return RawColumn(name, arrow)
+    return RawColumn(name, arrow, str(field.unit or ""), str(field.ucd or ""), str(field.description or ""))
+
+
+def batches(source: SourceFile, table: RawTable, options: ReadOptions, rows: int) -> Iterator[RawBatch]:
+    """The rows, from what `scan` left in scratch."""
+    with pa.memory_map(str(_spilled(source, options))) as file:
+        whole = pa.ipc.open_file(file).read_all()
+        first = 0
+        for batch in whole.to_batches(max_chunksize=rows):
+            part = dict(zip(batch.schema.names, batch.columns, strict=True))
+            yield RawBatch(part, batch.num_rows, numbered_rows(part, first))
+            first += batch.num_rows
+
+
+def _spilled(source: SourceFile, options: ReadOptions) -> Path:
+    return source.scratch_file(f".table{options.table or 0}.arrow")
+
+
+def _spill(source: SourceFile, options: ReadOptions, arrays: dict[str, pa.Array]) -> None:
+    """Parsing takes long; leave its result in scratch for the rows to be read from."""
+    source.scratch.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
+    with io_errors(source.name), pa.OSFile(str(_spilled(source, options)), "wb") as file:
+        with pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
 
 
 def _parsed(source: SourceFile, options: ReadOptions, settings: Settings) -> Any:
