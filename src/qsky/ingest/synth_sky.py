@@ -14,11 +14,10 @@ from importlib import resources
 from typing import Final
 
 import numpy as np
-from cdshealpix import cdshealpix as _native
 from numpy.typing import NDArray
 
 from qsky.errors import QskyError
-from qsky.sky.healpix import ORDER_MAX, Floats, Ints, cells_of, centres_of
+from qsky.sky.healpix import NATIVE, ORDER_MAX, Floats, Ints, cells_of, centres_of
 
 BANDS: Final = "ugrizy"
 PATCH_ORDER: Final = 8  # cells of 0.23 deg: the grain of the sky and the patch of an object
@@ -183,7 +182,7 @@ def _interpolated(per_cell: Floats, ra_deg: Floats, dec_deg: Floats) -> Floats:
     """A map read between the centres of its cells (bilinear); shapes (n,)."""
     order = (len(per_cell) // 12).bit_length() // 2
     cells, weights = np.empty((len(ra_deg), 4), dtype=np.uint64), np.empty((len(ra_deg), 4))
-    _native.bilinear_interpolation(order, np.radians(ra_deg), np.radians(dec_deg), cells, weights, np.uint16(1))
+    NATIVE.bilinear_interpolation(order, np.radians(ra_deg), np.radians(dec_deg), cells, weights, np.uint16(1))
     values: Floats = np.sum(per_cell[cells.view(np.int64)] * weights, axis=1)
     return values
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from cdshealpix import cdshealpix as _native
 from numpy.typing import NDArray
 
-from qsky.sky.healpix import (
+from qsky.sky.healpix import NATIVE, (
     CELLS_29,
     ORDER_MAX,
     Floats,
@@ -118,7 +117,7 @@ def seeds_around(ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[Ints
 def _searched(ra_deg: float, dec_deg: float, radius: float, order: int, *, flat: bool) -> tuple[Ints, Ints]:
     """The cells of a small cone (radius in radians) and their orders; all of one order if `flat`."""
     finer = min(2, ORDER_MAX - order)
-    cells, orders, _ = _native.cone_search(
+    cells, orders, _ = NATIVE.cone_search(
         np.uint8(order), np.uint8(finer), np.radians(ra_deg % 360.0), np.radians(dec_deg), radius, flat
     )
     return cells.astype(np.int64), orders.astype(np.int64)
@@ -163,6 +162,6 @@ def _ring_around(cells: Ints, order: int, finer: int) -> tuple[Ints, int]:
     """The cells of `order + finer` that touch each cell from outside; each once."""
     edges = np.zeros((len(cells), 4 << finer), dtype=np.uint64)
     corners = np.zeros((len(cells), 4), dtype=np.int64)
-    _native.external_neighbours(order, finer, cells.view(np.uint64), corners, edges, np.uint16(1))
+    NATIVE.external_neighbours(order, finer, cells.view(np.uint64), corners, edges, np.uint16(1))
     around = np.unique(np.concatenate((edges.view(np.int64).ravel(), corners.ravel())))
     return around[around >= 0], order + finer

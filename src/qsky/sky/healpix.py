@@ -43,7 +43,7 @@ def _load_native() -> ModuleType:
     return module
 
 
-_native: Any = _load_native()
+NATIVE: Final[Any] = _load_native()
 
 ORDER_MAX: Final = 29
 CELLS_29: Final = 12 << 58
@@ -65,7 +65,7 @@ def cells_of(ra_deg: Floats, dec_deg: Floats, order: int = ORDER_MAX, *, threads
     cells = np.empty(count, dtype=np.uint64)
     offsets = np.empty(count), np.empty(count)
     depth = np.full(count, order, dtype=np.uint8)
-    _native.lonlat_to_healpix(depth, longitude, latitude, cells, *offsets, np.uint16(threads))
+    NATIVE.lonlat_to_healpix(depth, longitude, latitude, cells, *offsets, np.uint16(threads))
     return cells.view(np.int64)
 
 
@@ -74,7 +74,7 @@ def centres_of(cells: Ints, order: int) -> tuple[Floats, Floats]:
     cells = np.ascontiguousarray(cells, dtype=np.int64)
     longitude, latitude = np.empty(cells.shape), np.empty(cells.shape)
     depth = np.full(cells.shape, order, dtype=np.uint8)
-    _native.healpix_to_lonlat(depth, cells.view(np.uint64), 0.5, 0.5, longitude, latitude, np.uint16(1))
+    NATIVE.healpix_to_lonlat(depth, cells.view(np.uint64), 0.5, 0.5, longitude, latitude, np.uint16(1))
     return np.degrees(longitude), np.degrees(latitude)
 
 
@@ -82,7 +82,7 @@ def neighbours_of(cells: Ints, order: int) -> Ints:
     """The cells around each cell, itself among them; shape (n,) to (n, 9), -1 where a corner has no neighbour."""
     cells = np.ascontiguousarray(cells, dtype=np.int64)
     around = np.zeros((*cells.shape, 9), dtype=np.int64)
-    _native.neighbours(order, cells.view(np.uint64), around, np.uint16(1))
+    NATIVE.neighbours(order, cells.view(np.uint64), around, np.uint16(1))
     return around
 
 
