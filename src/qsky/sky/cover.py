@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qsky.sky.healpix import NATIVE, (
+from qsky.sky.healpix import (
     CELLS_29,
+    NATIVE,
     ORDER_MAX,
     Floats,
     Ints,
