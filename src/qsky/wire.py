@@ -6,6 +6,7 @@ they are first needed, because a shell's `qsky tables` should not wait for a que
 
 from __future__ import annotations
 
+import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,10 +62,9 @@ class Sky:
         self.close()
 
     def close(self) -> None:
-        """Stop the threads that queries started; the next query starts new ones."""
-        engine = self.__dict__.pop("_engine", None)
-        if engine is not None:
-            engine.close()
+        """Stop the threads that queries started; the next query starts new ones. Happens by itself at the end."""
+        if self.__dict__.pop("_engine", None) is not None:
+            self._end_engine()
 
     @cached_property
     def _catalog(self) -> Catalog:
@@ -83,7 +83,10 @@ class Sky:
     def _engine(self) -> Engine:
         from qsky.engine import Engine
 
-        return Engine(self._catalog, self.settings)
+        engine = Engine(self._catalog, self.settings)
+        # DuckDB complains on stderr about instances that are still open when the interpreter goes.
+        self._end_engine = weakref.finalize(self, engine.close)
+        return engine
 
     # -- questions
 
