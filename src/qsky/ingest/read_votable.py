@@ -52,9 +52,12 @@ def _spill(source: SourceFile, options: ReadOptions, arrays: dict[str, pa.Array]
     """Parsing takes long; leave its result in scratch for the rows to be read from."""
     source.scratch.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_arrays(list(arrays.values()), names=list(arrays))
-    with io_errors(source.name), pa.OSFile(str(_spilled(source, options)), "wb") as file:
-        with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+    with (
+        io_errors(source.name),
+        pa.OSFile(str(_spilled(source, options)), "wb") as file,
+        pa.ipc.new_file(file, table.schema) as writer,
+    ):
+        writer.write_table(table)
 
 
 def _parsed(source: SourceFile, options: ReadOptions, settings: Settings) -> Any:
