@@ -16,7 +16,6 @@ from typing import Final
 from qsky.sql.types import family, is_exact, is_number, is_text, is_time
 
 AB_ZERO: Final = 48.6
-NANOJANSKY_ZERO: Final = 31.4
 
 
 def _is_any(_: str) -> bool:
