@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from qsky.catalog.layout import PUBLIC
+from qsky.catalog.lease import Lease, leased
 from qsky.catalog.model import Table
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.catalog.store import Catalog, DatabaseSnapshot
@@ -34,17 +36,15 @@ from qsky.fragment import Piece
 from qsky.merge import Above, Collected
 from qsky.plan.explain import explained, explanation
 from qsky.plan.gather import too_much
-from qsky.plan.model import Plan, Probe
+from qsky.plan.model import Found, Plan, Probe
 from qsky.plan.planner import plan, probes_of
 from qsky.plan.spell import fragment_of
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
-from qsky.sky.healpix import Ints
 from qsky.sql.bind import bind
 from qsky.sql.parse import parse
 from qsky.sql.query import Query
 from qsky.storage.keyindex import keys_of, lookup
-from qsky.storage.objects import RemoteFiles, is_remote
 
 _BATCH_ROWS: Final = 100_000
 
@@ -118,7 +118,7 @@ class Engine:
         started = perf_counter()
         prepared = self._prepare(text, lang, database)
         schema = schema_of(prepared)
-        batches = self._batches(prepared.plan, schema)
+        batches = self._leased(prepared, schema)
         first = next(batches, None)
         facts = Facts(
             chunks_read=prepared.plan.chunks_chosen,
@@ -173,6 +173,15 @@ class Engine:
 
     # -- dispatch, merge
 
+    def _leased(self, prepared: Prepared, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The answer as a stream; a query that may take long protects its revisions from vacuum."""
+        with ExitStack() as leases:
+            if not all(scan.interactive for scan in prepared.plan.scans):
+                for name, number in prepared.query.revisions:
+                    lease = Lease(revision=number)
+                    leases.enter_context(leased(self.catalog.store(name), lease, self.settings.lease_seconds))
+            yield from self._batches(prepared.plan, schema)
+
     def _batches(self, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The answer as a stream."""
         ends = monotonic() + self.settings.query_seconds_max if self.settings.query_seconds_max else None
@@ -221,7 +230,9 @@ class Engine:
         )
         for function in ARROW_FUNCTIONS:
             duck.register_function(function.name, function.function, function.arguments, function.result)
-        if any(map(is_remote, self._folders)):
+        if any("://" in folder for folder in self._folders):
+            from qsky.storage.objects import RemoteFiles  # slow to import, and rarely needed
+
             duck.register_files(RemoteFiles(self.settings.http_seconds_max))
         return duck
 
@@ -245,12 +256,12 @@ def _impossible() -> Transport:
     raise AssertionError("without a transport there is a local one")
 
 
-def looked_up(probe: Probe, opened: Mapping[str, DatabaseSnapshot]) -> Ints:
-    """The cells in which the index of a director has the keys."""
+def looked_up(probe: Probe, opened: Mapping[str, DatabaseSnapshot]) -> Found:
+    """Where the index of a director has the keys."""
     snapshot = opened[probe.database].table(probe.director)
     keys = keys_of(pa.array(probe.keys)) if probe.keys else keys_of(pa.array([], pa.int64()))
-    _, cells = lookup(Path(snapshot.folder), snapshot.table.index, keys)
-    return cells
+    places, cells = lookup(Path(snapshot.folder), snapshot.table.index, keys)
+    return Found(cells, len(set(places.tolist())) == len(keys))
 
 
 def schema_named(columns: Iterable[tuple[str, str]]) -> pa.Schema:

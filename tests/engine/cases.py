@@ -34,7 +34,7 @@ ROWS: tuple[Case, ...] = (
     same("SELECT letter FROM db.bands WHERE band < 3"),
 )
 
-REGIONS: tuple[Case, ...] = tuple(
+_SHAPES = tuple(
     (
         f"SELECT id FROM db.obj WHERE qserv_areaspec_{shape}({numbers})",
         f"SELECT id FROM db.obj WHERE scisql_s2PtIn{shape.capitalize()}(ra, dec, {numbers}) = 1",
@@ -51,7 +51,9 @@ REGIONS: tuple[Case, ...] = tuple(
         ("box", "355, 60, 5, 70"),
         ("ellipse", "0, 0, 3000, 600, 30"),
     )
-) + (
+)
+REGIONS: tuple[Case, ...] = (
+    *_SHAPES,
     (
         "SELECT sid FROM db.src WHERE qserv_areaspec_circle(0, 0, 0.3)",
         "SELECT sid FROM db.src WHERE scisql_s2PtInCircle(ra, dec, 0, 0, 0.3) = 1",

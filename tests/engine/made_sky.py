@@ -14,15 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qsky.catalog.model import HEALPIX_COLUMN, Column, Kind, Revision, Table
+from qsky.catalog.model import HEALPIX_COLUMN, Column, IndexSegment, Kind, Revision, Table
 from qsky.catalog.snapshot import COLUMN_SEPARATOR, PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.catalog.types import type_name
 from qsky.errors import QskyError
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import cells_of
 from qsky.storage.keyindex import keys_of, segment_bytes
-
-from qsky.catalog.model import IndexSegment  # isort: skip
+from qsky.storage.store import Store
 
 
 def random_tiling(rng: np.random.Generator, order_max: int = 3, chance: float = 0.4) -> Tiling:
@@ -60,6 +59,9 @@ class MadeSky:
         tables = tuple(s.table for s in self.snapshots[database].values())
         revision = Revision(database, self.number, 0, "", "", "load", "l", "0", tables)
         return MadeDatabase(self.snapshots[database], revision)
+
+    def store(self, database: str) -> Store:
+        return Store(self.root / "public" / database)
 
     # -- making tables
 

@@ -228,3 +228,14 @@ def test_heavy_chunks_are_cut(sky: MadeSky) -> None:
             assert cut.arrow().equals(whole.arrow())
             fragments = engine.explained(text)["fragments"]
             assert fragments > engine.explained(text)["chunks"]["chosen"] > 0
+
+
+def test_a_scan_holds_a_lease_while_it_reads(sky: MadeSky, engine: Engine) -> None:
+    leases = sky.root / "public" / "db" / "leases"
+    stream = engine.query("SELECT sid FROM db.src").batches()
+    next(stream)
+    assert len(list(leases.glob("*.json"))) == 1
+    assert sum(batch.num_rows for batch in stream) > 0
+    assert not list(leases.glob("*.json"))
+    engine.query("SELECT id FROM db.obj WHERE id = -50").arrow()
+    assert not list(leases.glob("*.json")), "an interactive query needs none"

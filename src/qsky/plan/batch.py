@@ -23,6 +23,7 @@ from qsky.plan.draft import Draft
 from qsky.plan.model import NO_CHUNK, Batch, Cells, Reading, Ref, Role, Team
 from qsky.plan.near import grids_of
 from qsky.plan.predicate import KeyIn
+from qsky.plan.prune import probe_of
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import Ints
 
@@ -165,11 +166,17 @@ def reading_of_one(draft: Draft, alias: str) -> Reading:
 
 
 def orphan_places(ref: Ref, draft: Draft) -> Ints:
-    """Parts of rows without a director, those left out whose keys cannot be the wanted ones."""
+    """Parts of rows without a director, those left out whose keys cannot be the wanted ones.
+
+    A key that the director has is no orphan's.
+    """
     parts = ref.snapshot.parts
     keep = parts.orphans.copy()
     for fact in draft.facts:
         if isinstance(fact, KeyIn) and fact.alias == ref.alias:
+            probe = probe_of(fact, draft.refs)
+            if probe is not None and probe in draft.answers and draft.answers[probe].all:
+                return np.empty(0, dtype=np.int64)
             keys = [key for key in fact.keys if isinstance(key, int)]
             if len(keys) == len(fact.keys):
                 keep &= _may_have(parts, keys)

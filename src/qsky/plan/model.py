@@ -23,14 +23,22 @@ PIECES: Final = "pieces"  # the name of the collected pieces in merge SQL
 
 @dataclass(frozen=True)
 class Probe:
-    """Keys of a director to look up in its index before planning; the answer is every cell they were found in."""
+    """Keys of a director to look up in its index before planning."""
 
     database: str
     director: str
     keys: tuple[int | str, ...]
 
 
-Answers = Mapping[Probe, Ints]
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The answer to a probe: every cell in which a key was found, and whether each key was found somewhere."""
+
+    cells: Ints
+    all: bool
+
+
+Answers = Mapping[Probe, Found]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import numpy as np
-
 from qsky.catalog.model import Kind
 from qsky.plan.cells import common, of_single
 from qsky.plan.draft import Draft, binding_predicates
@@ -71,7 +69,7 @@ def _cells_of(fact: InRegion | KeyIn | CellsIn, ref: Ref, draft: Draft) -> Cells
     probe = probe_of(fact, draft.refs)
     if probe is None or probe not in draft.answers:
         return None
-    return of_single(np.asarray(draft.answers[probe], dtype=np.int64))
+    return of_single(draft.answers[probe].cells)
 
 
 def _placed(region: Region, ref: Ref) -> Region:
