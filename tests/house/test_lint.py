@@ -15,7 +15,7 @@ BIN = Path(sys.executable).parent
 @pytest.mark.xdist_group("lint")
 @pytest.mark.parametrize(
     "command",
-    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["lint-imports"]],
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], ["lint-imports", "--no-cache"]],
     ids=["ruff", "format", "mypy", "floors"],
 )
 def test_lint(command: list[str]) -> None:

@@ -72,7 +72,7 @@ def test_functions_are_short() -> None:
 
 def test_modules_say_what_they_are() -> None:
     silent = [name_of(file) for file in tracked(".py") if file.stat().st_size and not ast.get_docstring(tree_of(file))]
-    assert silent == []
+    assert not silent, "\n".join(silent)
 
 
 def test_floors_have_empty_init_files() -> None:
@@ -82,7 +82,7 @@ def test_floors_have_empty_init_files() -> None:
 
 def test_no_names_that_say_nothing() -> None:
     named = [name_of(file) for file in tracked(".py") if BANNED_NAMES & {file.stem, *file.parent.parts}]
-    assert named == []
+    assert not named, "\n".join(named)
 
 
 def test_no_leftovers() -> None:
@@ -102,7 +102,7 @@ def test_no_module_is_dead() -> None:
         for name in modules
         if name not in imported and not name.endswith("__init__") and not name.endswith("__main__")
     ]
-    assert dead == []
+    assert not dead, "\n".join(dead)
 
 
 def _imports(tree: ast.Module) -> set[str]:
@@ -127,7 +127,7 @@ def test_no_top_level_name_is_dead() -> None:
             named = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list
             if named and counts[node.name] < 2 and node.name not in HARDLY_USED and not node.name.startswith("__"):
                 dead.append(f"{name_of(file)}:{node.name}")
-    assert dead == []
+    assert not dead, "\n".join(dead)
 
 
 @pytest.mark.parametrize("name", ["requirements/lock.txt", "requirements/lock-dev.txt"])

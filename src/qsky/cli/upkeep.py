@@ -51,7 +51,9 @@ def compact(
         before = sky.revision(database).number
         revision = sky.compact(database, overlap_arcsec=overlap)
     changed = revision.number != before
-    terminal.say(f"{database}: compacted as revision {revision.number}." if changed else f"{database}: as it should be.")
+    terminal.say(
+        f"{database}: compacted as revision {revision.number}." if changed else f"{database}: as it should be."
+    )
 
 
 def vacuum(context: typer.Context, database: Database) -> None:
