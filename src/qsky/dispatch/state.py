@@ -7,6 +7,7 @@ may have several at once. A piece is taken whole from exactly one attempt, whate
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from qsky.errors import QskyError
@@ -143,7 +144,8 @@ class Dispatch:
     def __init__(self, fragments: int, limits: Limits) -> None:
         self.limits = limits
         self.finished = False
-        self._fragments = [_Fragment() for _ in range(fragments)]
+        self._count = fragments
+        self._fragments: defaultdict[int, _Fragment] = defaultdict(_Fragment)  # those started and not yet in line
         self._next = 0  # the first fragment never started
         self._again: list[int] = []  # fragments to be tried again, before new ones
         self._of: dict[int, int] = {}  # attempt -> fragment, while it runs
@@ -205,10 +207,11 @@ class Dispatch:
         return self._done_or([*orders, *self._fill()])
 
     def _count_ready(self) -> None:
-        while self._ready < len(self._fragments) and not self._enough():
+        while self._ready in self._fragments and not self._enough():
             rows = self._fragments[self._ready].rows
             if rows is None:
                 return
+            del self._fragments[self._ready]
             self._ready += 1
             self._ready_rows += rows
 
@@ -217,7 +220,7 @@ class Dispatch:
         return wanted is not None and self._ready_rows >= wanted
 
     def _done_or(self, orders: list[Order]) -> list[Order]:
-        if self._ready == len(self._fragments) or self._enough():
+        if self._ready == self._count or self._enough():
             started = [order for order in orders if not isinstance(order, Run)]
             unsent = {order.attempt for order in orders if isinstance(order, Run)}
             return [*started, *self._end(Done(self._ready), unsent)]
@@ -280,7 +283,7 @@ class Dispatch:
     def _next_fragment(self) -> int | None:
         if self._again:
             return self._again.pop(0)
-        if self._next < min(len(self._fragments), self._taken + self.limits.ahead_max):
+        if self._next < min(self._count, self._taken + self.limits.ahead_max):
             self._next += 1
             return self._next - 1
         return None

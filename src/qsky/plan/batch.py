@@ -9,9 +9,8 @@ because a row may lie in the overlap of several.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,12 +19,13 @@ from numpy.typing import NDArray
 from qsky.catalog.snapshot import NO_KEY, Parts
 from qsky.plan.cells import common
 from qsky.plan.draft import Draft
-from qsky.plan.model import NO_CHUNK, Batch, Cells, Reading, Ref, Role, Team
+from qsky.plan.leaves import Leaves, chunks_of, leaves_of
+from qsky.plan.model import NO_BATCHES, Batches, Cells, Reading, Ref, Role, Team
 from qsky.plan.near import grids_of
 from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import probe_of
 from qsky.sky.cover import ranges_within
-from qsky.sky.healpix import Ints
+from qsky.sky.healpix import CELLS_29, Ints
 
 _CUTS_MAX: Final = 64
 # Scans are spread over at least so many fragments, unless these would be tiny.
@@ -33,37 +33,28 @@ _FRAGMENTS_WANTED: Final = 16
 _FRAGMENT_BYTES_LEAST: Final = 4 << 20
 
 
-@dataclass(frozen=True)
-class _Leaves:
-    """The chunks of the anchor: ranges of cells and bytes of the parts to be read of each. Shapes (n,)."""
-
-    starts: Ints
-    ends: Ints
-    bytes: Ints
-
-
 def batch(draft: Draft) -> Draft:
     """Batches and readings of a query that runs in chunks, or once."""
     if draft.gather:
         return draft
+    whole = sum(int(ref.snapshot.parts.bytes.sum()) for ref in draft.refs.values() if not ref.table.partitioned)
     if not draft.partitioned:
         readings = {a: _reading(draft, a, "whole", 0.0, None) for a in draft.refs}
-        return replace(draft, readings=readings, batches=(NO_CHUNK,))
+        return replace(draft, readings=readings, batches=NO_BATCHES.with_one_more(whole, orphans=False))
     cells = [_team_cells(team, draft) for team in draft.teams]
     anchor = draft.teams[0]
     own = reduce(common, (_reached(c, t) for c, t in zip(cells[1:], draft.teams[1:], strict=True)), cells[0])
     required = [draft.refs[alias] for alias in anchor.aliases if alias not in draft.optional]
-    leaves = _leaves(required, [draft.refs[alias] for alias in anchor.aliases], own)
+    leaves = leaves_of(required, [draft.refs[alias] for alias in anchor.aliases], own)
     single = any(team.overlap for team in draft.teams)
-    whole = _bytes_whole(draft)
-    batches = [*_batches(leaves, own, anchor, single, draft)]
-    orphans = _orphans(anchor, required, draft)
-    total = len(np.unique(required[0].snapshot.parts.leaf_starts[~required[0].snapshot.parts.orphans]))
-    batches = [replace(b, bytes=b.bytes + whole) for b in (*batches, *orphans)]
-    why = f"{len(leaves.starts)} of {total} chunks in {len(batches)} fragments"
-    if orphans:
+    batches = _batches(leaves, own, anchor, single, draft)
+    batches = _with_orphans(batches, anchor, required, draft)
+    batches = replace(batches, sizes=batches.sizes + whole)
+    total = chunks_of(required[0].snapshot.parts)
+    why = f"{batches.chunks} of {total} chunks in {len(batches)} fragments"
+    if batches.orphans:
         why += ", the last for rows without a director"
-    draft = draft.fired("batch", why, chunks_total=total, batches=tuple(batches))
+    draft = draft.fired("batch", why, chunks_total=total, batches=batches)
     return replace(draft, readings=_readings(draft, cells, own))
 
 
@@ -77,82 +68,57 @@ def _reached(cells: Cells | None, team: Team) -> Cells | None:
     return None if cells is None else ranges_within(*cells, team.reach_deg)
 
 
-def usable(parts: Parts, cells: Cells | None) -> NDArray[np.bool_]:
-    """Which parts, orphans aside, may have a row in the cells. Shape (n,)."""
-    keep: NDArray[np.bool_] = ~parts.orphans
-    if cells is not None:
-        meeting = np.zeros(len(parts), dtype=bool)
-        meeting[parts.meeting(*cells)] = True
-        keep = keep & meeting
-    return keep
-
-
-def _leaves(required: list[Ref], members: list[Ref], cells: Cells | None) -> _Leaves:
-    """The chunks in which every required member has rows."""
-    starts: Ints | None = None
-    for ref in required:
-        mine = np.unique(ref.snapshot.parts.leaf_starts[usable(ref.snapshot.parts, cells)])
-        starts = mine if starts is None else np.intersect1d(starts, mine, assume_unique=True)
-    assert starts is not None, "the side a LEFT JOIN keeps is partitioned"
-    parts = required[0].snapshot.parts
-    ends = parts.leaf_ends[np.searchsorted(parts.leaf_starts, starts)]
-    sizes = np.zeros(len(starts), dtype=np.int64)
-    if len(starts) == 0:
-        return _Leaves(starts, ends, sizes)
-    for ref in members:
-        parts = ref.snapshot.parts
-        place = np.minimum(np.searchsorted(starts, parts.leaf_starts), len(starts) - 1)
-        keep = usable(parts, cells) & (starts[place] == parts.leaf_starts)
-        np.add.at(sizes, place[keep], parts.bytes[keep])
-    return _Leaves(starts, ends, sizes)
-
-
-def _batches(leaves: _Leaves, cells: Cells | None, anchor: Team, single: bool, draft: Draft) -> list[Batch]:
+def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, draft: Draft) -> Batches:
+    """Neighbouring chunks together up to the target, heavy ones in several batches."""
     count = len(leaves.starts)
     if count == 0:
-        return []
+        return NO_BATCHES
     settings = draft.settings
     fair = max(int(leaves.bytes.sum()) // _FRAGMENTS_WANTED, _FRAGMENT_BYTES_LEAST)
     target = min(fair, settings.fragment_bytes_target)
-    chunks_max = 1 if single else settings.fragment_chunks_max
-    cuttable = all(draft.refs[alias].cell_column for alias in anchor.aliases)
     by_bytes = (np.cumsum(leaves.bytes) - leaves.bytes) // target
-    change = np.flatnonzero(np.diff(by_bytes) != 0) + 1
-    firsts = [0, *change.tolist(), count]
-    batches: list[Batch] = []
-    for low, high in pairwise(firsts):
-        for first in range(low, high, chunks_max):
-            last = min(first + chunks_max, high)
-            size = int(leaves.bytes[first:last].sum())
-            whole = Batch(leaves.starts[first:last], leaves.ends[first:last], size)
-            heavy = last - first == 1 and size >= 2 * settings.fragment_bytes_target and cuttable
-            batches.extend(_cut(whole, -(-size // target), cells) if heavy else [whole])
-    return batches
+    group = np.concatenate(([0], np.cumsum(np.diff(by_bytes) != 0)))
+    inside = np.arange(count) - np.searchsorted(group, group, side="left")
+    chunks_max = 1 if single else settings.fragment_chunks_max
+    firsts = np.flatnonzero(inside % chunks_max == 0)
+    lasts = np.append(firsts[1:], count)
+    sizes = np.add.reduceat(leaves.bytes, firsts)
+    heavy = (lasts - firsts == 1) & (sizes >= 2 * settings.fragment_bytes_target)
+    if not all(draft.refs[alias].cell_column for alias in anchor.aliases):
+        heavy[:] = False
+    pieces = np.where(heavy, np.minimum(-(-sizes // target), _CUTS_MAX), 1)
+    return _cut(leaves, cells, firsts, lasts, sizes, pieces)
 
 
-def _cut(whole: Batch, pieces: int, cells: Cells | None) -> list[Batch]:
-    """One heavy chunk as several batches, by equal ranges of the cells that can have rows."""
-    here = common((whole.starts, whole.ends), cells)
-    assert here is not None
-    if len(here[0]) == 0:
-        return [whole]
-    low, high, pieces = int(here[0][0]), int(here[1][-1]), min(pieces, _CUTS_MAX)
-    borders = [low + (high - low) * i // pieces for i in range(pieces + 1)]
-    cuts = [(a, b) for a, b in pairwise(borders) if a < b]
-    return [replace(whole, bytes=whole.bytes // len(cuts), cut=cut) for cut in cuts]
+def _cut(leaves: Leaves, cells: Cells | None, firsts: Ints, lasts: Ints, sizes: Ints, pieces: Ints) -> Batches:
+    """Each batch as so many pieces, by equal ranges of the cells that can have rows."""
+    lows, highs = leaves.starts[firsts], leaves.ends[lasts - 1]
+    if cells is not None:
+        lows = np.maximum(lows, cells[0][np.searchsorted(cells[1], lows, side="right")])
+        highs = np.minimum(highs, cells[1][np.searchsorted(cells[0], highs, side="left") - 1])
+    pieces = np.maximum(np.minimum(pieces, highs - lows), 1)
+    piece = np.arange(int(pieces.sum())) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    step, whole = np.repeat((highs - lows) // pieces, pieces), np.repeat(pieces == 1, pieces)
+    low, last = np.repeat(lows, pieces) + piece * step, piece == np.repeat(pieces, pieces) - 1
+    high = np.where(last, np.repeat(highs, pieces), low + step)
+    return Batches(
+        leaves.starts,
+        leaves.ends,
+        np.repeat(firsts, pieces),
+        np.repeat(lasts, pieces),
+        np.repeat(sizes // pieces, pieces),
+        np.where(whole, 0, low),
+        np.where(whole, CELLS_29, high),
+    )
 
 
-def batches_of_one(draft: Draft, alias: str) -> tuple[Batch, ...]:
+def batches_of_one(draft: Draft, alias: str) -> Batches:
     """The batches that read one reference alone, whole or pruned by its own predicates."""
     ref = draft.refs[alias]
     if not ref.table.partitioned:
-        return (replace(NO_CHUNK, bytes=int(ref.snapshot.parts.bytes.sum())),)
+        return NO_BATCHES.with_one_more(int(ref.snapshot.parts.bytes.sum()), orphans=False)
     cells, team = draft.cells.get(alias), Team((alias,))
-    batches = _batches(_leaves([ref], [ref], cells), cells, team, False, draft)
-    places = orphan_places(ref, draft)
-    if len(places):
-        batches.append(replace(NO_CHUNK, bytes=int(ref.snapshot.parts.bytes[places].sum()), orphans=True))
-    return tuple(batches)
+    return _with_orphans(_batches(leaves_of([ref], [ref], cells), cells, team, False, draft), team, [ref], draft)
 
 
 def reading_of_one(draft: Draft, alias: str) -> Reading:
@@ -191,24 +157,18 @@ def _may_have(parts: Parts, keys: list[int]) -> NDArray[np.bool_]:
     return np.asarray(~known | (last > first))
 
 
-def _orphans(anchor: Team, required: list[Ref], draft: Draft) -> list[Batch]:
-    """One batch for rows without a director, if there can be joined rows of them."""
-    if len(draft.teams) > 1 or any(len(orphan_places(ref, draft)) == 0 for ref in required):
-        return []
-    size = 0
-    for alias in anchor.aliases:
-        ref = draft.refs[alias]
-        size += int(ref.snapshot.parts.bytes[orphan_places(ref, draft)].sum())
-    return [replace(NO_CHUNK, bytes=size, orphans=True)]
+def _with_orphans(batches: Batches, anchor: Team, required: list[Ref], draft: Draft) -> Batches:
+    """One batch more for rows without a director, if there can be joined rows of them."""
+    if len(anchor.aliases) < len(draft.partitioned) and not draft.gather:
+        return batches
+    if any(len(orphan_places(ref, draft)) == 0 for ref in required):
+        return batches
+    members = [draft.refs[alias] for alias in anchor.aliases]
+    size = sum(int(ref.snapshot.parts.bytes[orphan_places(ref, draft)].sum()) for ref in members)
+    return batches.with_one_more(size, orphans=True)
 
 
 # -- readings
-
-
-def _bytes_whole(draft: Draft) -> int:
-    """Bytes of the replicated tables, which every fragment reads."""
-    replicated = (ref for ref in draft.refs.values() if not ref.table.partitioned)
-    return sum(int(ref.snapshot.parts.bytes.sum()) for ref in replicated)
 
 
 def _readings(draft: Draft, cells: list[Cells | None], own: Cells | None) -> Mapping[str, Reading]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from qsky.catalog.model import HEALPIX_COLUMN
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.config import Settings
-from qsky.plan.model import Answers, Batch, Cells, Near, Note, Plan, Reading, Ref, Team
+from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Near, Note, Plan, Reading, Ref, Team
 from qsky.plan.predicate import Fact
 from qsky.sql.query import Expression, From, Join, Query, TableRef, columns_in, conjuncts
 
@@ -32,7 +32,7 @@ class Draft:
     nears: tuple[Near, ...] = ()
     gather: str = ""
     readings: Mapping[str, Reading] = field(default_factory=dict)
-    batches: tuple[Batch, ...] = ()
+    batches: Batches = NO_BATCHES
     chunks_total: int = 0
     plan: Plan | None = None
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsky.errors import QskyError
-from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one, usable
+from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one
 from qsky.plan.draft import Draft, binding_predicates
-from qsky.plan.model import NO_CHUNK, Plan, Ref, Scan, Template
+from qsky.plan.leaves import places_in
+from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan, Template
 from qsky.plan.near import condition, grids_of, tangent_axes, with_grid
 from qsky.plan.predicate import recognise
 from qsky.plan.spell import Select, from_text, scan_width, select_text
@@ -32,7 +33,6 @@ def gather(draft: Draft) -> Draft:
     merge = _merge_text(draft, {scan.readings[0].ref.alias: scan.name for scan in scans})
     said = ", ".join(f"{scan.readings[0].ref.alias} ({len(scan.batches)} fragments)" for scan in scans)
     done = draft.fired("gather", f"filtered and projected rows of {said} are joined in one place")
-    starts = [{int(start) for batch in scan.batches for start in batch.starts} for scan in scans]
     total = sum(
         len(set(ref.snapshot.parts.leaf_starts.tolist())) for ref in draft.refs.values() if ref.table.partitioned
     )
@@ -41,9 +41,9 @@ def gather(draft: Draft) -> Draft:
         merge=merge,
         columns=answer_columns(draft.query.items),
         notes=done.notes,
-        chunks_chosen=sum(map(len, starts)),
+        chunks_chosen=sum(scan.batches.chunks for scan in scans),
         chunks_total=total,
-        bytes=sum(batch.bytes for scan in scans for batch in scan.batches),
+        bytes=sum(scan.batches.bytes for scan in scans),
         gathers=True,
     )
     return replace(done, plan=plan)
@@ -78,7 +78,7 @@ def _scan(draft: Draft, alias: str, name: str) -> Scan:
         readings=(reading,),
         batches=batches,
         schema=tuple((column, expression.type) for column, expression in items),
-        interactive=sum(batch.chunks for batch in batches) <= draft.settings.interactive_chunks_max,
+        interactive=batches.chunks <= draft.settings.interactive_chunks_max,
     )
 
 
@@ -105,13 +105,13 @@ def _rows(draft: Draft, ref: Ref) -> int:
     parts = ref.snapshot.parts
     if not ref.table.partitioned:
         return int(parts.rows.sum())
-    kept = int(parts.rows[usable(parts, draft.cells.get(ref.alias))].sum())
+    kept = int(parts.rows[places_in(parts, draft.cells.get(ref.alias))].sum())
     return kept + int(parts.rows[orphan_places(ref, draft)].sum())
 
 
 def _merge_text(draft: Draft, names: dict[str, str]) -> str:
     """The whole query over the gathered tables."""
-    axes = tangent_axes(NO_CHUNK)
+    axes = tangent_axes(NO_BATCHES.starts, NO_BATCHES.ends)
 
     def relation(alias: str) -> Template:
         text = quoted(names[alias])

@@ -7,9 +7,9 @@ chunks stays small.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal, overload
 
 import numpy as np
 
@@ -148,7 +148,60 @@ class Batch:
         return len(self.starts)
 
 
-NO_CHUNK: Final = Batch(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), 0)
+_NONE: Final = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Batches(Sequence[Batch]):
+    """The batches of a scan, as arrays: 200,000 of them are made in no time, and one becomes a Batch when asked for.
+
+    `starts` and `ends` are the chunks, shapes (c,). Batch i holds the chunks `firsts[i]` to `lasts[i]`, of them the
+    cells `lows[i]` to `highs[i]`, and `sizes[i]` bytes; shapes (n,). `orphans` says that the last one is for rows
+    without a director.
+    """
+
+    starts: Ints
+    ends: Ints
+    firsts: Ints
+    lasts: Ints
+    sizes: Ints
+    lows: Ints
+    highs: Ints
+    orphans: bool = False
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    @overload
+    def __getitem__(self, place: int) -> Batch: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Batch]: ...
+    def __getitem__(self, place: int | slice) -> Batch | list[Batch]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        here = slice(int(self.firsts[place]), int(self.lasts[place]))
+        lost = self.orphans and place in (-1, len(self) - 1)
+        cut = int(self.lows[place]), int(self.highs[place])
+        return Batch(self.starts[here], self.ends[here], int(self.sizes[place]), lost, cut)
+
+    @property
+    def chunks(self) -> int:
+        return len(self.starts)
+
+    @property
+    def bytes(self) -> int:
+        return int(self.sizes.sum())
+
+    def with_one_more(self, size: int, *, orphans: bool) -> Batches:
+        """The same, and at the end a batch without chunks."""
+        zero, end = np.zeros(1, dtype=np.int64), np.full(1, CELLS_29, dtype=np.int64)
+        more = {"firsts": zero, "lasts": zero, "sizes": np.array([size]), "lows": zero, "highs": end}
+        return replace(
+            self, orphans=orphans, **{name: np.append(getattr(self, name), one) for name, one in more.items()}
+        )
+
+
+NO_BATCHES: Final = Batches(_NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE)
 
 # SQL with holes: a str is text, a Reading is the relation to be spelled for each fragment.
 Template = tuple["str | Reading", ...]
@@ -161,7 +214,7 @@ class Scan:
     name: str
     template: Template
     readings: tuple[Reading, ...]
-    batches: tuple[Batch, ...]
+    batches: Batches
     schema: tuple[tuple[str, str], ...]  # (name, type) of a piece's columns
     interactive: bool = False
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from qsky.plan.model import Batch, Grid, Near, Ref
+from qsky.plan.model import Grid, Near, Ref
 from qsky.plan.words import number_text, quoted
 from qsky.sky.cover import vectors
-from qsky.sky.healpix import ORDER_MAX, Floats, centres_of
+from qsky.sky.healpix import ORDER_MAX, Floats, Ints, centres_of
 
 # Cell numbers of both axes share one BIGINT; below this side they would not fit, and rounding would matter.
 _SIDE_RAD_MIN: Final = 1e-8
@@ -28,7 +28,8 @@ _SHIFTS: Final = ", ".join(f"({i * _ROW + j})" for i in (-1, 0, 1) for j in (-1,
 
 def side_rad(radius_deg: float) -> float:
     """The side of a grid cell: the chord of the radius, and a little more than rounding can take away."""
-    return max(2 * math.sin(math.radians(min(radius_deg, 180.0)) / 2) * _SLACK, _SIDE_RAD_MIN)
+    side = max(2 * math.sin(math.radians(min(radius_deg, 180.0)) / 2) * _SLACK, _SIDE_RAD_MIN)
+    return float(f"{side:.12g}")
 
 
 def grids_of(alias: str, nears: tuple[Near, ...], refs: Mapping[str, Ref]) -> tuple[Grid, ...]:
@@ -51,7 +52,7 @@ def condition(near: Near, number: int) -> str:
         f"({left}.{prefix}{axis} - {right}.{prefix}{axis}) * ({left}.{prefix}{axis} - {right}.{prefix}{axis})"
         for axis in "xyz"
     )
-    return f"{left}.{prefix}c = {right}.{prefix}c AND {gaps} <= {number_text(side_rad(near.radius_deg) ** 2)}"
+    return f"{left}.{prefix}c = {right}.{prefix}c AND {gaps} <= {number_text(float(f'{side_rad(near.radius_deg) ** 2:.9g}'))}"
 
 
 def with_grid(relation: str, grid: Grid, centre: tuple[Floats, Floats]) -> str:
@@ -78,18 +79,21 @@ def _dot(axis: Floats, prefix: str) -> str:
     return " + ".join(f"{number_text(value)} * {prefix}{name}" for value, name in zip(axis, "xyz", strict=True))
 
 
-def tangent_axes(batch: Batch) -> tuple[Floats, Floats]:
-    """East and north, shape (3,) each, of the plane that touches the sphere in the middle of the batch's chunks."""
-    sizes = (batch.ends - batch.starts).astype(np.float64)
+def tangent_axes(starts: Ints, ends: Ints) -> tuple[Floats, Floats]:
+    """East and north, shape (3,) each, of the plane that touches the sphere in the middle of chunks.
+
+    Rounded: the grid has slack for it, and the text is the same on every machine.
+    """
+    sizes = (ends - starts).astype(np.float64)
     orders = np.round(ORDER_MAX - np.log2(sizes) / 2).astype(np.int64)
     total = np.zeros(3)
     for order in np.unique(orders).tolist():
         here = orders == order
-        ra, dec = centres_of(batch.starts[here] >> (2 * (ORDER_MAX - order)), int(order))
+        ra, dec = centres_of(starts[here] >> (2 * (ORDER_MAX - order)), int(order))
         total += (vectors(ra, dec) * sizes[here][:, None]).sum(axis=0)
-    if not batch.chunks:
+    if len(starts) == 0:
         return np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
     a0, d0 = math.atan2(total[1], total[0]), math.atan2(total[2], math.hypot(total[0], total[1]))
     east = np.array([-math.sin(a0), math.cos(a0), 0.0])
     north = np.array([-math.sin(d0) * math.cos(a0), -math.sin(d0) * math.sin(a0), math.cos(d0)])
-    return east, north
+    return east.round(9), north.round(9)

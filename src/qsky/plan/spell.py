@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qsky.fragment import Fragment, Input, PartFile
-from qsky.plan.batch import usable
 from qsky.plan.cells import common, within
+from qsky.plan.leaves import meeting, places_in
 from qsky.plan.model import Batch, Cells, Plan, Reading, Ref, Scan, Template
 from qsky.plan.near import tangent_axes, with_grid
 from qsky.plan.words import number_text, quoted
@@ -108,7 +108,7 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
     scan, place = plan.scan_of(number)
     batch = scan.batches[place]
     names = _names(scan)
-    axes = tangent_axes(batch) if any(reading.grids for reading in scan.readings) else None
+    axes = tangent_axes(batch.starts, batch.ends) if any(reading.grids for reading in scan.readings) else None
     inputs, relations = [], {}
     for reading in scan.readings:
         cells = _cells_read(reading, batch)
@@ -157,7 +157,7 @@ def _input(reading: Reading, batch: Batch, cells: Cells | None, name: str) -> In
         if reading.role == "overlap":
             overlap = ref.snapshot.overlap
             places = overlap.of_leaves(batch.starts)
-            files += _files(ref, places[usable(overlap, cells)[places]], overlap=True)
+            files += _files(ref, meeting(overlap, places, cells), overlap=True)
     floats = tuple(column for column, kind in columns_read(ref) if kind in ("FLOAT", "DOUBLE"))
     return Input(name, files, columns_read(ref), floats if ref.table.attached else ())
 
@@ -166,16 +166,8 @@ def _places(reading: Reading, batch: Batch, cells: Cells | None) -> Ints:
     """Places of the own parts a fragment reads of a reference."""
     parts = reading.ref.snapshot.parts
     if reading.role == "around":
-        return np.flatnonzero(usable(parts, cells))
-    places = parts.of_leaves(batch.starts)
-    limits = cells if reading.role == "own" else reading.cells
-    if limits is None:
-        return places[~parts.orphans[places]]
-    first = np.searchsorted(limits[1], parts.hp_min[places], side="right")
-    inside = first < len(limits[0])
-    keep = np.zeros(len(places), dtype=bool)
-    keep[inside] = limits[0][first[inside]] <= parts.hp_max[places][inside]
-    return places[keep & ~parts.orphans[places]]
+        return places_in(parts, cells) if batch.chunks else batch.starts
+    return meeting(parts, parts.of_leaves(batch.starts), cells)
 
 
 def _files(ref: Ref, places: Ints, *, overlap: bool = False) -> tuple[PartFile, ...]:

@@ -34,14 +34,13 @@ def split(draft: Draft) -> Draft:
     also = [condition(near, number) for number, near in enumerate(draft.nears)]
     under = select_text(halves.under, source, also)
     merge = None if halves.above is None else text_above(halves.above, (f'"{PIECES}"',))
-    chunks = {int(start) for batch in draft.batches for start in batch.starts}
     scan = Scan(
         name=PIECES,
         template=under,
         readings=tuple(draft.readings.values()),
         batches=draft.batches,
         schema=tuple((name, expression.type) for name, expression in halves.under.items),
-        interactive=len(chunks) <= draft.settings.interactive_chunks_max,
+        interactive=draft.batches.chunks <= draft.settings.interactive_chunks_max,
     )
     streams = merge is None and len(draft.batches) > 1
     done = draft.fired("split", halves.why)
@@ -52,9 +51,9 @@ def split(draft: Draft) -> Draft:
         notes=done.notes,
         limit=draft.query.limit if streams else None,
         offset=draft.query.offset if streams else 0,
-        chunks_chosen=len(chunks),
+        chunks_chosen=draft.batches.chunks,
         chunks_total=draft.chunks_total,
-        bytes=sum(batch.bytes for batch in draft.batches),
+        bytes=draft.batches.bytes,
     )
     return replace(done, plan=plan)
 
