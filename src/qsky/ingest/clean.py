@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,9 +16,6 @@ from qsky.ingest.conform import as_numbers, conform, is_text, kind_name, null_na
 from qsky.ingest.positions import to_degrees
 from qsky.ingest.rejects import RejectsWriter
 from qsky.ingest.source import Mask, RawBatch, ReadOptions, Unit
-
-# In a column of numbers these mean NULL; in a column of text they may be somebody's name.
-NULL_NUMBERS: Final = ("NULL", "null")
 
 
 @dataclass(frozen=True)
@@ -86,9 +82,6 @@ def _column(batch: RawBatch, target: Target, options: ReadOptions, bad: _Bad, te
     raw = _given(batch.columns, target, batch.rows)
     if isinstance(raw, pa.ChunkedArray):
         raw = raw.combine_chunks()
-    if text and not is_text(target.arrow):
-        words = pa.array([word.encode() for word in NULL_NUMBERS], pa.binary())
-        raw = pc.if_else(pc.is_in(raw, value_set=words), pa.scalar(None, raw.type), raw) if len(raw) else raw
     if not text:
         raw = _without_nulls(raw, options)
     if target.axis:

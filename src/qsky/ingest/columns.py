@@ -5,14 +5,14 @@ Called by `ingest.read`. Pure: works on what the scans of the files said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import pyarrow as pa
 
 from qsky.catalog.model import RESERVED_COLUMNS
-from qsky.catalog.types import stored_type
+from qsky.catalog.types import arrow_type, stored_type
 from qsky.errors import QskyError
 from qsky.ingest.source import RawColumn, RawTable, ReadOptions, SourceFile
 
@@ -66,13 +66,19 @@ def _kept(source: SourceFile, table: RawTable, options: ReadOptions) -> list[Nam
     """The columns of one file that are stored, renamed and checked."""
     left_out = {name.casefold() for name in source.drop}
     kept = [
-        Named(options.renamed(raw.name), raw)
+        Named(options.renamed(raw.name), _typed(raw, options))
         for raw in table.columns
         if raw.name not in options.drop and raw.name.casefold() not in left_out
     ]
     _refuse_reserved(source, kept)
     _refuse_clashes(source, kept)
     return kept
+
+
+def _typed(raw: RawColumn, options: ReadOptions) -> RawColumn:
+    """The column with the type somebody gave it, which ends all questions."""
+    spelled = options.type_of(raw.name)
+    return replace(raw, arrow=arrow_type(spelled)) if spelled else raw
 
 
 def _refuse_reserved(source: SourceFile, columns: Sequence[Named]) -> None:
@@ -171,14 +177,10 @@ def _numeric(arrow: pa.DataType) -> bool:
 
 def find(columns: Sequence[Named], name: str) -> Named | None:
     """The column of that name: the final one or the file's, exactly or but for case."""
-    for fits in (
-        lambda c: name in (c.name, c.raw.name),
-        lambda c: name.casefold() in (c.name.casefold(), c.raw.name.casefold()),
-    ):
-        found = next((column for column in columns if fits(column)), None)
-        if found is not None:
-            return found
-    return None
+    same = [column for column in columns if name in (column.name, column.raw.name)]
+    folded = name.casefold()
+    alike = [column for column in columns if folded in (column.name.casefold(), column.raw.name.casefold())]
+    return next(iter(same or alike), None)
 
 
 def required(columns: Sequence[Named], name: str, what: str) -> Named:
@@ -213,10 +215,8 @@ def _by_ucd(columns: Sequence[Named]) -> tuple[str, str]:
     return names.get("pos.eq.ra", ""), names.get("pos.eq.dec", "")
 
 
-def stored(column: Named, types: Mapping[str, pa.DataType]) -> pa.DataType:
-    """The type a column is stored as: the given one, else the smallest that holds it. Raises bad-columns."""
-    if column.name in types:
-        return types[column.name]
+def stored(column: Named) -> pa.DataType:
+    """The type a column is stored as: the smallest that holds all its values. Raises bad-columns."""
     if column.raw.arrow is None:
         return pa.string()
     try:

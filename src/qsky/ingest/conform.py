@@ -24,6 +24,8 @@ TIMESTAMP: Final = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?Z?$"
 TRUE_WORDS: Final = ("t", "true", "yes", "y", "1")
 FALSE_WORDS: Final = ("f", "false", "no", "n", "0")
 
+# Among numbers and dates these mean NULL; in a column of text they may be somebody's name.
+_NULL_WORDS: Final = pa.array(["", "NULL", "Null", "null"])
 _KINDS: Final = {"i": "an integer", "f": "a number", "b": "true or false", "d": "a date", "t": "a date and time"}
 
 
@@ -143,9 +145,9 @@ def _cast(text: pa.Array, target: pa.DataType) -> pa.Array:
 
 
 def tidied(text: pa.Array) -> pa.Array:
-    """Text as numbers are written: no padding, no leading plus, Fortran's D as E; blanks are NULL."""
+    """Text as numbers are written: no padding, no leading plus, Fortran's D as E; blanks and null are NULL."""
     trimmed = pc.utf8_trim_whitespace(text)
-    trimmed = pc.if_else(pc.equal(pc.binary_length(trimmed), 0), pa.scalar(None, pa.string()), trimmed)
+    trimmed = pc.if_else(pc.is_in(trimmed, value_set=_NULL_WORDS), pa.scalar(None, pa.string()), trimmed)
     trimmed = pc.replace_substring_regex(trimmed, r"^\+", "")
     return pc.replace_substring_regex(trimmed, r"^(-?[\d.]+)[dD]([+-]?\d+)$", r"\1E\2")
 
@@ -179,7 +181,7 @@ def _booleans(text: pa.Array) -> Conformed:
     word = pc.utf8_lower(pc.utf8_trim_whitespace(text))
     true = pc.is_in(word, value_set=pa.array(TRUE_WORDS))
     known = pc.or_(true, pc.is_in(word, value_set=pa.array(FALSE_WORDS)))
-    blank = pc.or_(pc.is_null(text), pc.fill_null(pc.equal(word, ""), True))
+    blank = pc.or_(pc.is_null(text), pc.is_in(word, value_set=_NULL_WORDS))
     made = pc.if_else(known, true, pa.scalar(None, pa.bool_()))
     return Conformed(made, ~_numpy(known) & ~_numpy(blank))
 

@@ -60,7 +60,7 @@ class _Record:
     end_line: int
 
 
-def open_bytes(source: SourceFile) -> IO[bytes]:
+def open_bytes(source: SourceFile) -> IO[bytes] | gzip.GzipFile:
     """The file's bytes without its gzip layer."""
     if source.compressed:
         return gzip.open(source.path, "rb")

@@ -11,7 +11,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Final
+from typing import Final
 
 from qsky.ingest.csv_shape import CsvShape, open_bytes, text_lines
 from qsky.ingest.source import SourceFile, corrupt
@@ -31,7 +31,7 @@ class RowBytes(io.RawIOBase):
     def __init__(self, source: SourceFile, shape: CsvShape) -> None:
         super().__init__()
         self._name = source.name
-        self._file: IO[bytes] = open_bytes(source)
+        self._file = open_bytes(source)
         self._file.seek(shape.start)
         self._plain = _plainers(shape)
         self._backslash = shape.backslash

@@ -57,6 +57,10 @@ class Kinds:
             return
         except pa.ArrowException:
             pass
+        if self.integers < self.numbers and _all_numbers(text):
+            # known to be no integers: that they are numbers is enough
+            self.numbers += len(text)
+            return
         tidy = tidied(text).drop_null()
         self._look_for_names(tidy)
         numbers = tidy.filter(pc.match_substring_regex(tidy, NUMBER))
@@ -111,6 +115,14 @@ class Kinds:
         if self.words == self.values or (self.letters_tf == self.values and self.trues and self.falses):
             return pa.bool_()
         return pa.string()
+
+
+def _all_numbers(text: pa.Array) -> bool:
+    try:
+        pc.cast(text, pa.float64())
+    except pa.ArrowException:
+        return False
+    return True
 
 
 def _matches(text: pa.Array, pattern: str) -> int:

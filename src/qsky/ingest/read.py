@@ -13,7 +13,7 @@ from typing import Final, Literal
 import pyarrow as pa
 
 from qsky.catalog.model import Column
-from qsky.catalog.types import arrow_type, type_name
+from qsky.catalog.types import type_name
 from qsky.config import Settings
 from qsky.events import Listener, Progress
 from qsky.ingest import read_csv, read_fits, read_parquet, read_votable
@@ -59,13 +59,12 @@ def read_schema(sources: Sequence[SourceFile], options: ReadOptions, settings: S
     tables = tuple(_scan(source, said, settings) for source in sources)
     for source, table in zip(sources, tables, strict=True):
         check_duplicates(source, table)
-    columns = [_described(column, felis) for column in union(list(zip(sources, tables, strict=True)), options)]
+    columns = [_described(column, felis) for column in union(list(zip(sources, tables, strict=True)), said)]
     for name in options.types:
         required(columns, name, "of --type")
     position = _position(columns, sources, options)
     key = required(columns, options.key, "the key") if options.key else None
-    types = {c.name: arrow_type(spelled) for c in columns if (spelled := said.type_of(c.raw.name))}
-    targets = tuple(_target(c, position, key, types, sources, tables, options) for c in columns)
+    targets = tuple(_target(c, position, key, sources, tables, options) for c in columns)
     rows = [table.rows for table in tables]
     return SourceSchema(
         columns=tuple(_column(column, one) for column, one in zip(columns, targets, strict=True)),
@@ -182,7 +181,6 @@ def _target(
     column: Named,
     position: tuple[Named, Named] | None,
     key: Named | None,
-    types: dict[str, pa.DataType],
     sources: Sequence[SourceFile],
     tables: Sequence[RawTable],
     options: ReadOptions,
@@ -190,7 +188,7 @@ def _target(
     axis = _axis(column, position)
     if axis == "":
         is_key = key is not None and column.name == key.name
-        return Target(column.raw.name, column.name, stored(column, types), required=is_key and options.key_required)
+        return Target(column.raw.name, column.name, stored(column), required=is_key and options.key_required)
     unit = options.ra_unit if axis == "ra" else options.dec_unit
     unit = unit or unit_of(column.raw.unit) or _unit_by_looks(column, sources, tables, options)
     return Target(column.raw.name, column.name, pa.float64(), axis, unit, required=options.position_required)

@@ -19,17 +19,14 @@ from qsky.storage.store import io_errors
 def scan(source: SourceFile, options: ReadOptions, settings: Settings) -> RawTable:
     """The fields and rows of the table. Raises corrupt-file, bad-format, limit-source."""
     table = _parsed(source, options, settings)
-    fields = {field.ID: field for field in table.fields} | {field.name: field for field in table.fields}
     arrays = _columns(table)
-    columns = [_described(name, array, fields.get(name)) for name, array in arrays.items()]
+    columns = [_described(*column) for column in zip(arrays, arrays.values(), table.fields, strict=True)]
     _spill(source, options, arrays)
     return RawTable(tuple(columns), len(table.array))
 
 
 def _described(name: str, array: pa.Array, field: Any) -> RawColumn:
     arrow = None if pa.types.is_null(array.type) else array.type
-    if field is None:
-        return RawColumn(name, arrow)
     return RawColumn(name, arrow, str(field.unit or ""), str(field.ucd or ""), str(field.description or ""))
 
 
@@ -86,9 +83,24 @@ def _parsed(source: SourceFile, options: ReadOptions, settings: Settings) -> Any
 
 
 def _columns(table: Any) -> dict[str, pa.Array]:
-    """The columns by the names astropy gives them, which are unique."""
-    converted = table.to_table(use_names_over_ids=True)
-    return {name: _arrow(converted[name]) for name in converted.colnames}
+    """The columns in the order of the fields, under names of their own."""
+    converted = table.to_table(use_names_over_ids=False)
+    names = _unique([field.name or field.ID for field in table.fields])
+    return {name: _arrow(converted[column]) for name, column in zip(names, converted.colnames, strict=True)}
+
+
+def _unique(names: list[str]) -> list[str]:
+    """A VOTable may use a name twice, in the same case or another; the later ones get _2, _3, ..."""
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    made = []
+    for name in names:
+        other, number = name, 2
+        while other.casefold() in seen or (other != name and other.casefold() in taken):
+            other, number = f"{name}_{number}", number + 1
+        seen.add(other.casefold())
+        made.append(other)
+    return made
 
 
 def _arrow(column: Any) -> pa.Array:
