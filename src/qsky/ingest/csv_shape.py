@@ -135,7 +135,7 @@ def _split_head(head: bytes, encoding: str) -> tuple[list[str], list[_Record]]:
         if not pending.strip():
             pending = b""
             continue
-        if _quote_open(pending) and len(pending) < _HEAD_BYTES // 2:
+        if quote_open(pending) and len(pending) < _HEAD_BYTES // 2:
             continue
         text = pending.decode(encoding, "replace").strip("\r\n")
         records.append(_Record(text, pending_start, pending_line, at, line))
@@ -166,7 +166,7 @@ def _lines(head: bytes, start: int) -> Iterator[bytes]:
         yield match[0]
 
 
-def _quote_open(record: bytes) -> bool:
+def quote_open(record: bytes) -> bool:
     """Whether a quoted field at a field's start has not ended yet, whatever the delimiter."""
     rest = re.sub(rb'(^|[,\t;|\s])"(?:[^"]|"")*"', rb"\1", record)
     return re.search(rb'(^|[,\t;|])[ \t]*"', rest) is not None

@@ -13,11 +13,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from qsky.ingest.csv_shape import CsvShape, open_bytes, text_lines
+from qsky.ingest.csv_shape import CsvShape, open_bytes, quote_open, text_lines
 from qsky.ingest.source import SourceFile, corrupt
 
 _CHUNK_BYTES: Final = 1 << 22
-_COMMENT: Final = re.compile(rb"^[ \t]*#[^\n]*\n?", re.MULTILINE)
+_COMMENT: Final = re.compile(rb"^[ \t]*#[^\r\n]*(?:\r\n|\n|\r)?", re.MULTILINE)
+_RECORD_BYTES_MAX: Final = 1 << 16  # a quoted field longer than this is not followed
 _BLANKS: Final = re.compile(rb'("[^"\n]*")|[ \t]+')
 _LINE_EDGES: Final = re.compile(rb"^ +| +(?=\r?$)", re.MULTILINE)
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
@@ -96,7 +97,19 @@ def _plainers(shape: CsvShape) -> list[Callable[[bytes], bytes]]:
 
 
 def _without_comments(data: bytes) -> bytes:
-    return _COMMENT.sub(b"", data) if b"#" in data and _COMMENT.search(data) else data
+    if b"#" not in data or not _COMMENT.search(data):
+        return data
+    if b'"' not in data:
+        return _COMMENT.sub(b"", data)
+    kept, record = [], b""
+    for line in data.splitlines(keepends=True):
+        if not record and line.lstrip(b" \t").startswith(b"#"):
+            continue
+        kept.append(line)
+        record += line
+        if b'"' not in record or len(record) > _RECORD_BYTES_MAX or not quote_open(record):
+            record = b""
+    return b"".join(kept)
 
 
 def _without_blank_runs(data: bytes) -> bytes:
