@@ -80,8 +80,6 @@ def clean(
 
 def _column(batch: RawBatch, target: Target, options: ReadOptions, bad: _Bad, text: bool) -> pa.Array:
     raw = _given(batch.columns, target, batch.rows)
-    if isinstance(raw, pa.ChunkedArray):
-        raw = raw.combine_chunks()
     if not text:
         raw = _without_nulls(raw, options)
     if target.axis:
