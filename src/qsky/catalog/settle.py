@@ -24,7 +24,6 @@ from qsky.catalog.types import arrow_type
 from qsky.errors import QskyError
 from qsky.storage.store import Store, fsync_folder, io_errors
 
-
 if TYPE_CHECKING:
     from qsky.storage.delta import Added
 
@@ -37,28 +36,35 @@ def settle(store: Store, revision: Revision) -> list[QskyError]:
     staging = layout.staging_path(revision.load)
     if not store.exists(staging):
         return []
-    with _one_settler(store):
-        if not store.exists(staging):
-            return []
-        staged = set(store.names(staging))
-        foreign = []
-        for table in revision.tables:
-            if table.name in revision.changed and table.attached is None:
-                for overlap in (False, True) if table.has_overlap else (False,):
-                    foreign += _settle_table(store, revision, table, staged, overlap=overlap)
-        _write_collections(store, revision)
-        done = f"{staging}.done"
-        os.rename(store.path(staging), store.path(done))
-        store.remove_tree(done)
-        return foreign
+    try:
+        with io_errors(staging), _one_settler(store):
+            # Whoever held the lock before may have done it all.
+            return _settle(store, revision, staging) if store.exists(staging) else []
+    except (FileNotFoundError, FileExistsError, pa.ArrowException, ValueError) as error:
+        raise QskyError(
+            "damaged", f"Revision {revision.number} of {revision.database} cannot be finished: {error}."
+        ) from error
+
+
+def _settle(store: Store, revision: Revision, staging: str) -> list[QskyError]:
+    staged = set(store.names(staging))
+    foreign = []
+    for table in revision.tables:
+        if table.name in revision.changed and table.attached is None:
+            for overlap in (False, True) if table.has_overlap else (False,):
+                foreign += _settle_table(store, revision, table, staged, overlap=overlap)
+    _write_collections(store, revision)
+    done = f"{staging}.done"
+    os.rename(store.path(staging), store.path(done))
+    store.remove_tree(done)
+    return foreign
 
 
 @contextmanager
 def _one_settler(store: Store) -> Iterator[None]:
     """One process at a time settles a database; the lock goes with the process that holds it."""
     path = store.path(f"{layout.SIDE}/settle.lock")
-    with io_errors(path.name):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

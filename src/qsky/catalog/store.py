@@ -17,11 +17,12 @@ from typing import Final
 import pyarrow as pa
 
 from qsky.catalog import layout
+from qsky.catalog.lease import is_kept
 from qsky.catalog.model import FORMAT, Revision, Table, revision_from_json
 from qsky.catalog.settle import settle
 from qsky.catalog.snapshot import Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.errors import QskyError
-from qsky.storage.store import Store
+from qsky.storage.store import ASIDE, Store
 
 _SNAPSHOTS_HELD: Final = 64
 
@@ -70,12 +71,10 @@ class DatabaseSnapshot:
 
 
 def _staged(store: Store, revision: Revision) -> frozenset[str]:
-    """Settle the current revision; what is still staged if that cannot be done here."""
+    """Settle the current revision; what is still staged if that cannot be done here and now, whatever the reason."""
     try:
         settle(store, revision)
-    except QskyError as error:
-        if error.code.name not in ("no-access", "disk-full"):
-            raise
+    except QskyError:
         return frozenset(store.names(layout.staging_path(revision.load)))
     return frozenset()
 
@@ -125,7 +124,9 @@ class Catalog:
                     f"{root} is not a Qsky root.",
                     hint="Load something into it first, or choose another with --root.",
                 )
-            if self.root.exists() and any(self.root.iterdir()) and not marker.exists(layout.PUBLIC):
+            # Another process may be making the same root: its unfinished marker is no foreign file.
+            others = [name for name in marker.names(".") if not name.startswith(ASIDE)]
+            if others and not {layout.ROOT_FILE, layout.PUBLIC}.intersection(others):
                 raise QskyError("not-a-root", f"{root} holds other files; Qsky wants a folder of its own.")
             marker.create(layout.ROOT_FILE, json.dumps({"format": FORMAT}).encode())
         found = json.loads(marker.read(layout.ROOT_FILE)).get("format")
@@ -143,8 +144,8 @@ class Catalog:
 
     def numbers(self, database: str) -> list[int]:
         """The numbers of the revisions kept, ascending."""
-        names = self.store(database).names(layout.REVISIONS)
-        return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
+        store = self.store(database)
+        return [number for number in _used_numbers(store) if is_kept(store, number)]
 
     def spelled(self, database: str) -> str:
         """The database's name as it is on disk. Raises no-such-database."""
@@ -163,18 +164,16 @@ class Catalog:
             name = database
         else:
             name = self.spelled(database)
-        numbers = self.numbers(name)
-        if not numbers:
+        used = _used_numbers(self.store(name))
+        if not used:
             raise QskyError("no-such-database", f"There is no database {database} in {self.root}.")
-        wanted = numbers[-1] if number is None else number
-        if wanted not in numbers:
-            raise QskyError(
-                "no-such-revision",
-                f"The database {name} has no revision {wanted}; it keeps {numbers[0]} to {numbers[-1]}.",
-            )
+        wanted = used[-1] if number is None else number
+        if wanted != used[-1] and not is_kept(self.store(name), wanted):
+            kept = ", ".join(map(str, self.numbers(name)))
+            raise QskyError("no-such-revision", f"The database {name} has no revision {wanted}; it keeps {kept}.")
         with self._lock:
             held = self._snapshots.get((name, wanted))
-        return held or self._opened(name, wanted, current=wanted == numbers[-1])
+        return held or self._opened(name, wanted, current=wanted == used[-1])
 
     def _opened(self, name: str, number: int, *, current: bool) -> DatabaseSnapshot:
         store = self.store(name)
@@ -190,8 +189,14 @@ class Catalog:
 
     def history(self, database: str) -> list[Revision]:
         """The kept revisions, oldest first."""
-        name = self.spelled(database)
-        return [read_revision(self.store(name), number) for number in self.numbers(name)]
+        name, found = self.spelled(database), []
+        for number in self.numbers(name):
+            try:
+                found.append(read_revision(self.store(name), number))
+            except QskyError as error:
+                if error.code.name != "no-such-revision":  # forgotten this moment
+                    raise
+        return found
 
     def forget(self, database: str) -> None:
         """Drop what is held of a database whose folder was removed or vacuumed."""
@@ -200,10 +205,19 @@ class Catalog:
                 del self._snapshots[key]
 
 
+def _used_numbers(store: Store) -> list[int]:
+    """Every number a revision ever had, ascending; the last is that of the current one, which is never forgotten."""
+    names = store.names(layout.REVISIONS)
+    return sorted(int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit())
+
+
 def read_revision(store: Store, number: int) -> Revision:
     """Raises no-such-revision, damaged, not-a-root."""
     try:
-        return revision_from_json(json.loads(store.read(layout.revision_path(number))))
+        content = store.read(layout.revision_path(number))
+        if not content:
+            raise FileNotFoundError
+        return revision_from_json(json.loads(content))
     except FileNotFoundError:
         raise QskyError("no-such-revision", f"Revision {number} was vacuumed away.") from None
     except (ValueError, KeyError, TypeError) as error:

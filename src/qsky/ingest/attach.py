@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qsky.catalog import layout
+from qsky.catalog.lease import Lease, leased
 from qsky.catalog.model import HEALPIX_COLUMN, RESERVED_COLUMNS, Attached, Column, Kind, Provenance, Revision, Table
 from qsky.catalog.snapshot import PARTS_SCHEMA, arrow_bytes
 from qsky.catalog.store import Catalog
@@ -67,15 +68,20 @@ def attach(
     name = layout.checked_name(table or _table_name(foreign), "table")
     if any(t.name.lower() == name.lower() for t in base.tables):
         raise QskyError("family-mismatch", f"The table {database}.{name} exists already.", hint="Drop it first.")
-    made = _table(catalog.store(database), name, foreign, around)
-    change = Change(
+    store, load = catalog.store(database), new_load_id()
+    with leased(store, Lease(load=load), settings.lease_seconds):
+        made = _table(store, name, foreign, around)
+        return publish(catalog, base, _attaching(made, address, load), settings, listener)
+
+
+def _attaching(made: Table, address: str, load: str) -> Change:
+    return Change(
         operation="attach",
-        load=new_load_id(),
+        load=load,
         apply=lambda current: replacing(current, (made,)),
-        writes=frozenset({name}),
+        writes=frozenset({made.name}),
         provenance=Provenance(sources=({"name": address, "format": "hats", "bytes": 0, "sha256": ""},)),
     )
-    return publish(catalog, base, change, settings, listener)
 
 
 def _read(address: str, name: str, settings: Settings) -> bytes | None:

@@ -28,7 +28,7 @@ from qsky.ingest.change import made_of, replacing
 from qsky.ingest.index import build_index
 from qsky.ingest.parts import PartWriter
 from qsky.ingest.place import Placer
-from qsky.ingest.publish import Change, discard, new_load_id, publish, scratch_path
+from qsky.ingest.publish import Change, discard, new_load_id, publish, scratch_path, settled_revision
 from qsky.ingest.request import existing_table, next_generation
 from qsky.ingest.tile import CountMap, tiling_of
 from qsky.sky.healpix import Ints
@@ -47,7 +47,7 @@ def compact(
 
     Raises no-such-database, load-conflict, foreign-commit, disk-full.
     """
-    base = catalog.revision(database)
+    base = settled_revision(catalog, database)
     store, load = catalog.store(base.database), new_load_id()
     with leased(store, Lease(load=load, revision=base.number), settings.lease_seconds):
         try:

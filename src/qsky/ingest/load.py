@@ -279,10 +279,6 @@ def _change(work: _Load, staged: _Staged, sources: list[SourceFile], standing: T
 
     name = staged.table.name
     reads = {staged.table.director, *(end.director for end in staged.table.match)} - {""}
-    own = existing_table(work.base, name)
-    if own is not None and own.kind is Kind.DIRECTOR:
-        # Orphans of a child loaded meanwhile would miss the directors that arrive here.
-        reads |= {t.name for t in dependents_of(work.base, own)}
     adopted = {table.name for table in staged.adoption.tables}
     return Change(
         operation={"create": "load", "append": "append", "replace": "replace"}[work.request.mode],

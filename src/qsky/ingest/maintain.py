@@ -15,7 +15,7 @@ from qsky.events import Listener, silent
 from qsky.ingest.build import Built
 from qsky.ingest.change import made_of, replacing
 from qsky.ingest.parts import PartRow
-from qsky.ingest.publish import Change, discard, new_load_id, publish
+from qsky.ingest.publish import Change, discard, new_load_id, publish, settled_revision
 from qsky.ingest.regenerate import linked_parts, part_rows_of
 from qsky.ingest.request import dependents_of, existing_table, next_generation
 from qsky.storage.store import Store
@@ -28,12 +28,12 @@ def drop(
 
     Raises no-such-database, no-such-table, family-mismatch for a director others point to, load-conflict.
     """
-    base = catalog.revision(database)
+    base = settled_revision(catalog, database)
     names = frozenset(t.name for t in base.tables) if table is None else frozenset({_droppable(base, table).name})
-    change = Change(
-        operation="drop", load=new_load_id(), apply=lambda current: replacing(current, (), names), writes=names
-    )
-    return publish(catalog, base, change, settings, listener)
+    load = new_load_id()
+    change = Change(operation="drop", load=load, apply=lambda current: replacing(current, (), names), writes=names)
+    with leased(catalog.store(base.database), Lease(load=load), settings.lease_seconds):
+        return publish(catalog, base, change, settings, listener)
 
 
 def _droppable(base: Revision, name: str) -> Table:
@@ -56,7 +56,7 @@ def restore(catalog: Catalog, database: str, number: int, settings: Settings, li
 
     Raises no-such-database, no-such-revision, damaged, load-conflict.
     """
-    base = catalog.revision(database)
+    base = settled_revision(catalog, database)
     old = catalog.revision(database, number)
     store, load = catalog.store(base.database), new_load_id()
     with leased(store, Lease(load=load, revision=number), settings.lease_seconds):

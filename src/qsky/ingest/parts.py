@@ -22,7 +22,7 @@ from qsky.catalog.model import HEALPIX_COLUMN, Table
 from qsky.catalog.snapshot import COLUMN_SEPARATOR, PARTS_SCHEMA, arrow_bytes
 from qsky.config import Settings
 from qsky.ingest.runs import ints_of
-from qsky.storage.store import DIGEST_LETTERS, Store, io_errors
+from qsky.storage.store import DIGEST_LETTERS, Store, io_errors, make_folders
 
 _SAMPLE_ROWS: Final = 65_536
 _REPEATING: Final = 0.02
@@ -56,7 +56,7 @@ class PartWriter:
         self._lock = threading.Lock()
         self._dictionaries: dict[str, list[str]] = {}
         with io_errors("the staging folder"):
-            store.path(layout.staging_path(load)).mkdir(parents=True, exist_ok=True)
+            make_folders(store.path(layout.staging_path(load)))
 
     def write(
         self, rows: pa.Table, table: Table, leaf: tuple[int, int], *, overlap: bool = False, orphans: bool = False

@@ -11,7 +11,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Final
 from uuid import uuid4
 
 from qsky.catalog import layout
+from qsky.catalog.lease import assure
 from qsky.catalog.model import Provenance, Revision, Table
 from qsky.catalog.settle import settle
 from qsky.catalog.store import Catalog, read_revision
@@ -26,7 +27,7 @@ from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.events import Listener, Notice
 from qsky.storage import delta
-from qsky.storage.store import Store
+from qsky.storage.store import Store, fsync_folder, io_errors
 from qsky.version import VERSION
 
 FOREIGN_SEEN: Final = f"{layout.SIDE}/foreign-seen.json"
@@ -52,10 +53,20 @@ def new_load_id() -> str:
 def current_revision(catalog: Catalog, database: str) -> Revision:
     """The revision a change starts from; number 0, without tables, if the database does not exist yet."""
     if catalog.numbers(database):
-        return catalog.revision(database)
+        return settled_revision(catalog, database)
     return Revision(
         database=database, number=0, parent=0, created="", by="", operation="", load="", qsky=VERSION, tables=()
     )
+
+
+def settled_revision(catalog: Catalog, database: str) -> Revision:
+    """The current revision with all its parts in place, which a reader may do without but not who builds on it.
+
+    Raises no-such-database, and what settling raises.
+    """
+    revision = catalog.revision(database)
+    settle(catalog.store(revision.database), revision)
+    return revision
 
 
 def publish(catalog: Catalog, start: Revision, change: Change, settings: Settings, listener: Listener) -> Revision:
@@ -70,6 +81,8 @@ def publish(catalog: Catalog, start: Revision, change: Change, settings: Setting
         _refuse_foreign_commits(store, base, change.writes)
         revision = _stamped(change.apply(base), base, change)
         content = json.dumps(revision.to_json(), ensure_ascii=False, indent=1).encode()
+        _make_staging_durable(store, change.load)
+        assure(store, change.load)
         if store.create(layout.revision_path(revision.number), content):
             _settle_or_tell(store, revision, listener)
             return revision
@@ -78,6 +91,14 @@ def publish(catalog: Catalog, start: Revision, change: Change, settings: Setting
         f"Other loads published {settings.publish_attempts_max} revisions of {start.database} while this one tried to.",
         hint="Try again when the database is quieter.",
     )
+
+
+def _make_staging_durable(store: Store, load: str) -> None:
+    """The staged files are durable; now their names are."""
+    staging = store.path(layout.staging_path(load))
+    with io_errors("the staging folder"), suppress(FileNotFoundError):
+        fsync_folder(staging)
+        fsync_folder(staging.parent)
 
 
 def _stamped(revision: Revision, base: Revision, change: Change) -> Revision:
@@ -105,10 +126,10 @@ def _who() -> str:
 
 def _refuse_conflicts(store: Store, start: Revision, base: Revision, change: Change) -> None:
     """Raise load-conflict if a revision after `start` touched what the change wrote or relied on."""
-    touched = change.writes | change.reads
+    writes, reads = _lowered(change.writes), _lowered(change.reads)
     for number in range(start.number + 1, base.number + 1):
-        winner = read_revision(store, number)
-        both = sorted(touched.intersection(winner.changed))
+        winner = _winner(store, number)
+        both = sorted((_lowered(winner.changed) & (writes | reads)) | (_relied_on(winner) & writes))
         if both:
             raise QskyError(
                 "load-conflict",
@@ -116,6 +137,30 @@ def _refuse_conflicts(store: Store, start: Revision, base: Revision, change: Cha
                 "this one was not published and nothing of it is visible.",
                 hint="Run it again: it will stand on the newer revision.",
             )
+
+
+def _winner(store: Store, number: int) -> Revision:
+    try:
+        return read_revision(store, number)
+    except QskyError as error:
+        if error.code.name != "no-such-revision":
+            raise
+        raise QskyError(
+            "load-conflict",
+            f"Revision {number} was published and vacuumed away meanwhile, so what it changed cannot be known; "
+            "this load was not published.",
+            hint="Run it again.",
+        ) from error
+
+
+def _lowered(names: Iterable[str]) -> set[str]:
+    return {name.lower() for name in names}
+
+
+def _relied_on(winner: Revision) -> set[str]:
+    """The directors by which a revision placed rows: who writes one of them did not know of these rows."""
+    changed = [table for table in winner.tables if table.name in winner.changed]
+    return _lowered({name for t in changed for name in (t.director, *(end.director for end in t.match))} - {""})
 
 
 def _refuse_foreign_commits(store: Store, base: Revision, writes: frozenset[str]) -> None:
@@ -151,9 +196,10 @@ def foreign_versions_seen(store: Store) -> dict[str, int]:
 
 def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> None:
     """The revision is published whatever happens now; what is left is done again by whoever opens it next."""
+    troubles: Sequence[Exception]
     try:
         troubles = settle(store, revision)
-    except QskyError as error:
+    except (QskyError, OSError) as error:
         troubles = [error]
     for trouble in troubles:
         listener(Notice(f"Revision {revision.number} is published, but other readers may not see all of it: {trouble}"))
@@ -162,8 +208,9 @@ def _settle_or_tell(store: Store, revision: Revision, listener: Listener) -> Non
 def discard(catalog: Catalog, start: Revision, load: str) -> None:
     """Remove what a load left behind, except what a revision names: a load that ended right after its commit point."""
     store = catalog.store(start.database)
-    with suppress(OSError):
-        store.remove_tree(scratch_path(load))
+    store.remove_tree(scratch_path(load))
+    # What cannot be told now is left to vacuum, which judges by the current revision.
+    with suppress(OSError, QskyError):
         numbers = [number for number in catalog.numbers(start.database) if number > start.number]
         if all(read_revision(store, number).load != load for number in numbers):
             store.remove_tree(layout.staging_path(load))

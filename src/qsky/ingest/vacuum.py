@@ -9,15 +9,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from qsky.catalog import layout
 from qsky.catalog.lease import Lease, live_leases
 from qsky.catalog.model import Revision, Table
-from qsky.catalog.store import Catalog, read_manifest, read_revision
+from qsky.catalog.store import Catalog, read_manifest
 from qsky.config import Settings
-from qsky.errors import QskyError
 from qsky.events import Listener, Progress, silent
-from qsky.storage.store import Store
+from qsky.storage import delta
+from qsky.storage.store import ASIDE, Store
+
+# Folders that every load expects to find.
+_STANDING: Final = frozenset({"", layout.REVISIONS, layout.LEASES, layout.SIDE, layout.STAGING})
 
 
 @dataclass
@@ -44,21 +48,32 @@ def vacuum(catalog: Catalog, database: str, settings: Settings, listener: Listen
     now = time.time()
     current = catalog.revision(database)  # settles it
     store = catalog.store(current.database)
+    # Before the revisions: so each load is seen at work, or as a revision, or begins after `now`.
+    before = live_leases(store, settings.lease_seconds, now)
+    revisions = catalog.history(current.database)
+    kept = _kept_revisions(revisions, before, settings, now)
+    forgotten = {r.number: _forget(store, r) for r in revisions if r not in kept}
+    # Read again: a reader that leased one of these before it was forgotten keeps it (see catalog.lease).
     leases = live_leases(store, settings.lease_seconds, now)
-    revisions = [read_revision(store, number) for number in catalog.numbers(current.database)]
-    kept = _kept_revisions(revisions, leases, settings, now)
-    report = VacuumReport(revisions_kept=[revision.number for revision in kept])
-    for revision in revisions:
-        if revision not in kept:
-            store.remove(layout.revision_path(revision.number))
-            report.revisions_forgotten.append(revision.number)
+    for number in {lease.revision for lease in leases} & set(forgotten):
+        store.replace(layout.revision_path(number), forgotten.pop(number))
+    kept = [revision for revision in revisions if revision.number not in forgotten]
+    report = VacuumReport(revisions_kept=[r.number for r in kept], revisions_forgotten=sorted(forgotten))
     catalog.forget(current.database)
-    live_loads = frozenset(lease.load for lease in leases if lease.load)
+    live_loads = frozenset(lease.load for lease in (*before, *leases) if lease.load)
     needed = _needed(store, kept, live_loads | {current.load})
     # A live load may reuse or write side files nobody names yet, so then only what is older than any load may go.
     oldest = min([now - settings.vacuum_grace_seconds, *_starts(live_loads)])
     _delete(store, needed, oldest, report, listener)
     return report
+
+
+def _forget(store: Store, revision: Revision) -> bytes:
+    """Leave an empty file, so that a load asleep since before cannot publish under a number that was used; what was."""
+    name = layout.revision_path(revision.number)
+    content = store.read(name)
+    store.replace(name, b"")
+    return content
 
 
 def _kept_revisions(revisions: list[Revision], leases: list[Lease], settings: Settings, now: float) -> list[Revision]:
@@ -98,30 +113,37 @@ def _folders(tables: set[Table]) -> set[str]:
 
 def _delete(store: Store, needed: _Kept, oldest: float, report: VacuumReport, listener: Listener) -> None:
     collections = {folder.split("/", 1)[0] for folder in needed.generations}
-    for name in list(store.files()):
-        if not _may_go(name, needed, collections):
-            continue
-        try:
-            status = store.path(name).stat()
-        except FileNotFoundError:
-            continue
-        # A part's name says when its load began; its own times are those of the first link to it.
-        if status.st_mtime > oldest:
-            continue
-        store.remove(name)
-        report.files += 1
-        report.bytes += status.st_size
-        listener(Progress("vacuum", report.files, None, "files"))
+    emptied: set[str] = set()
+    for folder, names, changed in list(store.folders()):
+        for path in (f"{folder}/{name}" if folder else name for name in names):
+            # A link has the times of the part it is a link to, but the folder that got it is young.
+            young = store.changed(path) > oldest or (path.endswith(".parquet") and changed > oldest)
+            if not young and _may_go(path, needed, collections):
+                _remove(store, path, report, listener)
+        # One that is empty but young may be waiting for its first file.
+        if (changed <= oldest or folder in emptied) and folder not in _STANDING and store.remove_folder(folder):
+            emptied.add(folder.rpartition("/")[0])
+
+
+def _remove(store: Store, path: str, report: VacuumReport, listener: Listener) -> None:
     try:
-        store.remove_empty_folders()
-    except OSError as error:
-        raise QskyError("no-access", f"Empty folders of {store.folder} cannot be removed: {error.strerror}.") from error
+        report.bytes += store.size(path)
+    except FileNotFoundError:
+        return
+    report.files += 1
+    store.remove(path)
+    listener(Progress("vacuum", report.files, None, "files"))
 
 
 def _may_go(name: str, needed: _Kept, collections: set[str]) -> bool:
     """Whether nothing that is kept needs the file, its age aside."""
     top, _, rest = name.partition("/")
-    if top in (layout.REVISIONS, layout.LEASES) or name in needed.files:
+    file = name.rsplit("/", 1)[-1]
+    if name in needed.files:
+        return False
+    if file.startswith(ASIDE) or delta.is_leftover(name):
+        return True
+    if top in (layout.REVISIONS, layout.LEASES):
         return False
     if top == layout.SIDE:
         return _side_may_go(rest, needed)

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from qsky.errors import QskyError
+from qsky.storage.store import fsync_file, fsync_folder
 
 _LOAD: Final = "qsky.load"
 _REVISION: Final = "qsky.revision"
@@ -47,10 +48,16 @@ def newest_version(dataset: Path) -> int:
     return max((int(name[:20]) for name in names if name[:20].isdigit() and name.endswith(".json")), default=-1)
 
 
+def is_leftover(name: str) -> bool:
+    """Whether a file is what a dead process left of a commit: written beside its name and not linked to it."""
+    folder, _, file = name.rpartition("/")
+    return folder.endswith("/_delta_log") and ("#" in file or file.startswith("_commit_"))
+
+
 def load_at(dataset: Path, version: int) -> str | None:
     """The load that a version belongs to; None if the version is not there, "" if it is nobody's of ours."""
     try:
-        lines = (dataset / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+        lines = _entry(dataset, version).read_text().splitlines()
     except FileNotFoundError:
         return None
     for line in lines:
@@ -79,6 +86,7 @@ def commit(
     if written is not None:
         _refuse_foreign(dataset, version, written, load)
         return
+    _refuse_gap(dataset, version)
     properties = _properties(load, revision)
     actions = [_action(part, when_ms) for part in added]
     fields = [pa.field(name, kind) for name, kind in _PARTITION_FIELDS] if partitioned else []
@@ -102,6 +110,24 @@ def commit(
         if written is None:
             raise QskyError("damaged", f"The Delta log of {dataset.parent} cannot be written: {error}.") from error
         _refuse_foreign(dataset, version, written, load)
+    # Staged parts are let go of when this returns, so what it wrote must outlive the power.
+    fsync_file(_entry(dataset, version))
+    fsync_folder(dataset / "_delta_log")
+    fsync_folder(dataset)
+
+
+def _entry(dataset: Path, version: int) -> Path:
+    return dataset / "_delta_log" / f"{version:020d}.json"
+
+
+def _refuse_gap(dataset: Path, version: int) -> None:
+    """A log that lost versions is not ours any more: nothing can be added to it."""
+    if newest_version(dataset) < version - 2:
+        raise QskyError(
+            "foreign-commit",
+            f"The Delta log in {dataset} has lost versions; another program removed them.",
+            hint="Qsky's own answers are not affected. `qsky compact` makes a new one.",
+        )
 
 
 def _properties(load: str, revision: int) -> CommitProperties:
@@ -157,7 +183,7 @@ def describe(dataset: Path, first: int, last: int) -> str:
     told = []
     for version in range(first, last + 1):
         try:
-            lines = (dataset / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+            lines = _entry(dataset, version).read_text().splitlines()
         except FileNotFoundError:
             continue
         info: dict[str, Any] = next((json.loads(line)["commitInfo"] for line in lines if "commitInfo" in line), {})

@@ -7,24 +7,44 @@ MOC. Facts of the format: HATS 1.0, leaf directories (`hats_npix_suffix=/`), all
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-RELEASE = {"hats_release_date": "2025-08-22", "hats_version": "v1.0"}
+_CONTROLS: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f"}
+RELEASE: Final = {"hats_release_date": "2025-08-22", "hats_version": "v1.0"}
 
 
 def properties_text(values: Mapping[str, object], comment: str) -> str:
-    """Key=value lines; backslashes, leading spaces and non-Latin letters escaped as Java's properties are."""
+    """Key=value lines; backslashes, spaces at the ends and non-Latin letters escaped as Java's properties are."""
     lines = [f"#{comment}"]
     lines += [f"{key}={_escaped(str(value))}" for key, value in values.items() if value not in (None, "")]
     return "\n".join(lines) + "\n"
 
 
 def _escaped(value: str) -> str:
-    plain = value.replace("\\", "\\\\").replace("\n", "\\n")
-    return "".join(letter if 32 <= ord(letter) < 127 else f"\\u{ord(letter):04x}" for letter in plain)
+    ends = len(value) - len(value.lstrip(" ")), len(value.rstrip(" "))
+    # Java counts in UTF-16, so a letter beyond its first plane is two escapes.
+    return "".join(
+        letter.replace("\\", "\\\\") if 32 <= ord(letter) < 127 and ends[0] <= at < ends[1] else _in_utf16(letter)
+        for at, letter in enumerate(value)
+    )
+
+
+def _in_utf16(letter: str) -> str:
+    units = letter.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def _unescaped(value: str) -> str:
+    def plain(found: re.Match[str]) -> str:
+        code = found[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else _CONTROLS.get(code, code)
+
+    return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", plain, value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def properties_of(text: str) -> dict[str, str]:
@@ -34,7 +54,7 @@ def properties_of(text: str) -> dict[str, str]:
         stripped = line.strip()
         if stripped and stripped[0] not in "#!" and "=" in stripped:
             key, _, value = stripped.partition("=")
-            found[key.strip()] = value.strip()
+            found[key.strip()] = _unescaped(value.strip())
     return found
 
 

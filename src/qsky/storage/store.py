@@ -14,11 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Final
 
 from qsky.errors import QskyError
 
-DIGEST_LETTERS = 16
+DIGEST_LETTERS: Final = 16
+ASIDE: Final = ".new-"  # how files begin that have not got their name yet; what a crash leaves of them is rubbish
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Store:
         """Give a file a second name; nothing happens if the target exists. Falls back to a copy across devices."""
         target_path = self.path(target)
         with io_errors(target):
-            target_path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(target_path.parent)
             try:
                 os.link(self.path(source), target_path)
             except FileExistsError:
@@ -95,10 +98,15 @@ class Store:
                 self._copy(source, target_path)
 
     def _copy(self, source: str, target: Path) -> None:
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(self.path(source), aside)
-        fsync_file(aside)
-        os.replace(aside, target)
+        handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=target.parent)
+        os.close(handle)
+        try:
+            shutil.copyfile(self.path(source), aside)
+            os.chmod(aside, 0o644)
+            fsync_file(Path(aside))
+            os.replace(aside, target)
+        finally:
+            Path(aside).unlink(missing_ok=True)
 
     def size(self, name: str) -> int:
         return self.path(name).stat().st_size
@@ -115,18 +123,33 @@ class Store:
         """Remove a folder and all below; one that is gone is fine."""
         shutil.rmtree(self.path(folder), ignore_errors=True)
 
-    def remove_empty_folders(self, folder: str = ".") -> None:
-        """Remove folders below `folder` that hold nothing."""
-        for base, _, _ in os.walk(self.path(folder), topdown=False):
-            if Path(base) != self.folder and not os.listdir(base):
-                os.rmdir(base)
+    def folders(self) -> Iterator[tuple[str, list[str], float]]:
+        """Every folder below, deepest first: its name, those of its files, and when it last changed, looked at last."""
+        for base, _, names in os.walk(self.folder, topdown=False):
+            name = os.path.relpath(base, self.folder).replace(os.sep, "/")
+            yield ("" if name == "." else name), sorted(names), self.changed("" if name == "." else name)
+
+    def changed(self, name: str) -> float:
+        """When a file or folder last changed, in seconds of the epoch; now, in effect, if it is gone."""
+        try:
+            return self.path(name).stat().st_mtime
+        except FileNotFoundError:
+            return inf
+
+    def remove_folder(self, folder: str) -> bool:
+        """Remove a folder if it holds nothing; whether it did."""
+        try:
+            self.path(folder).rmdir()
+        except OSError:
+            return False
+        return True
 
     @contextmanager
     def _written_aside(self, name: str, content: bytes) -> Iterator[str]:
         """The content in a durable file of its own beside `name`, gone afterwards if it was not moved."""
         folder = self.path(name).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=".new-", dir=folder)
+        make_folders(folder)
+        handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -155,6 +178,18 @@ def io_errors(name: str) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise QskyError("no-access", f"{name} cannot be read or written: {error.strerror}.") from error
         raise QskyError("damaged", f"{name} cannot be read or written: {error.strerror or error}.") from error
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each durably, even while others remove empty ones."""
+    if folder.is_dir():
+        return
+    try:
+        folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+    except FileNotFoundError:
+        make_folders(folder.parent)
+        make_folders(folder)
 
 
 def fsync_folder(folder: Path) -> None:
