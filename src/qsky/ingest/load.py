@@ -22,7 +22,7 @@ from qsky.catalog.store import Catalog, read_tiling
 from qsky.catalog.types import arrow_type
 from qsky.config import Settings
 from qsky.errors import QskyError
-from qsky.events import Listener, Notice, Progress, silent
+from qsky.events import Listener, Notice, silent
 from qsky.ingest.build import Built, build_parts
 from qsky.ingest.change import added_to, made_of, replacing
 from qsky.ingest.index import Indexed, build_index
@@ -206,12 +206,9 @@ def _sorted_runs(batches: Iterator[pa.RecordBatch], placer: Placer, runs: Runs, 
     def place_and_write(number: int, batch: pa.RecordBatch) -> Ints:
         return runs.add(number, placer.place(batch))
 
-    rows = 0
     for cells in _ahead(place_and_write, batches, work.settings.cores):
-        rows += len(cells)
         if placer.table.kind is Kind.DIRECTOR:
             counts.add(cells)
-        work.listener(Progress("reading", rows, None))
     return runs, counts
 
 
