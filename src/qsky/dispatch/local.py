@@ -21,6 +21,8 @@ from qsky.worker.execute import execute
 
 # An interrupt that comes between two steps of DuckDB is lost, so it is repeated until the attempt has ended.
 _INTERRUPT_SECONDS: Final = 0.01
+# A thread without work opens its DuckDB after this time, so that no later query waits for it.
+_OPEN_AFTER_SECONDS: Final = 0.5
 
 
 @dataclass(eq=False)
@@ -41,7 +43,10 @@ class LocalTransport:
     def __init__(self, permits: int, open_duck: Callable[[bool], Duck]) -> None:
         self._permits = permits
         self._open_duck = open_duck
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._general = threading.Condition(self._lock)  # where threads for everything wait
+        self._reserved = threading.Condition(self._lock)  # where the one for interactive fragments waits
+        self._reserved_idle = False
         self._scans: deque[_Task] = deque()
         self._interactive: deque[_Task] = deque()
         self._running: dict[_Task, Duck | None] = {}
@@ -56,12 +61,16 @@ class LocalTransport:
 
     def submit(self, attempt: int, fragment: Fragment, mailbox: Mailbox) -> None:
         task = _Task(attempt, fragment, mailbox)
-        with self._wake:
+        with self._lock:
             if self._closed:
                 raise QskyError("internal", "A query came after its engine was closed.")
             (self._interactive if fragment.interactive else self._scans).append(task)
             self._start_threads()
-            self._wake.notify_all()
+            if fragment.interactive and self._reserved_idle:
+                self._reserved_idle = False
+                self._reserved.notify()
+            else:
+                self._general.notify()
 
     def _start_threads(self) -> None:
         """The first thread serves interactive fragments alone, the others everything; all at the first use."""
@@ -71,7 +80,7 @@ class LocalTransport:
             thread.start()
 
     def cancel(self, attempt: int, mailbox: Mailbox) -> None:
-        with self._wake:
+        with self._lock:
             for queue in (self._scans, self._interactive):
                 for task in [task for task in queue if task.attempt == attempt and task.mailbox is mailbox]:
                     queue.remove(task)
@@ -84,7 +93,7 @@ class LocalTransport:
     def _stop(self, task: _Task) -> None:
         """Interrupt a running attempt until it has ended; never the one that follows it on the same DuckDB."""
         while not task.ended.wait(_INTERRUPT_SECONDS):
-            with self._wake:
+            with self._lock:
                 duck = self._running.get(task)
                 if duck is not None:
                     duck.interrupt()
@@ -92,21 +101,23 @@ class LocalTransport:
     def _serve(self, interactive_only: bool) -> None:
         duck: Duck | None = None
         opened = -1
-        while (task := self._next(interactive_only)) is not None:
+        while not self._closed:
+            task = self._next(interactive_only, None if duck is not None else _OPEN_AFTER_SECONDS)
             try:
                 if duck is None or opened != self._opened:
-                    opened = self._opened
+                    wanted = self._opened
                     duck = self._replaced(duck, interactive_only)
-                self._run(task, duck)
-            except QskyError as error:
-                task.mailbox.put(Failed(task.attempt, error))
+                    opened = wanted
+                if task is not None:
+                    self._run(task, duck)
             except Exception as error:
-                message = f"A fragment failed in an unforeseen way: {type(error).__name__}: {error}"
-                task.mailbox.put(Failed(task.attempt, QskyError("internal", message)))
+                if task is not None:
+                    task.mailbox.put(Failed(task.attempt, _as_qsky_error(error)))
             finally:
-                with self._wake:
-                    self._running.pop(task, None)
-                task.ended.set()
+                if task is not None:
+                    with self._lock:
+                        self._running.pop(task, None)
+                    task.ended.set()
         if duck is not None:
             duck.close()
 
@@ -119,41 +130,58 @@ class LocalTransport:
         """Let every thread open its DuckDB anew before its next fragment."""
         self._opened += 1
 
-    def _next(self, interactive_only: bool) -> _Task | None:
-        """The next task, marked as running; None when the transport is closed."""
-        with self._wake:
+    def _next(self, interactive_only: bool, seconds: float | None) -> _Task | None:
+        """The next task, marked as running; None if none came for so long, or when the transport is closed."""
+        with self._lock:
             while not self._closed:
                 if self._interactive:
                     task = self._interactive.popleft()
                 elif self._scans and not interactive_only:
                     task = self._scans.popleft()
-                else:
-                    self._wake.wait()
+                elif self._rest(interactive_only, seconds):
                     continue
+                else:
+                    return None
                 self._running[task] = None
                 return task
             return None
 
+    def _rest(self, interactive_only: bool, seconds: float | None) -> bool:
+        """Wait for work, under the lock; False if the time was over first."""
+        if not interactive_only:
+            return self._general.wait(seconds)
+        self._reserved_idle = True
+        called = self._reserved.wait(seconds)
+        self._reserved_idle = False
+        return called
+
     def _run(self, task: _Task, duck: Duck) -> None:
-        with self._wake:
+        with self._lock:
             if task.stopped:
                 return
             self._running[task] = duck
         piece = execute(duck, task.fragment)
-        with self._wake:
+        with self._lock:
             # from here on an interrupt would meet the next task
             self._running[task] = None
         task.mailbox.put(Brought(task.attempt, piece))
 
     def close(self) -> None:
         """Stop what runs and end the threads; waits for them a moment."""
-        with self._wake:
+        with self._lock:
             self._closed = True
             self._scans.clear()
             self._interactive.clear()
             running = list(self._running)
-            self._wake.notify_all()
+            self._general.notify_all()
+            self._reserved.notify_all()
         for task in running:
             self._stop(task)
         for thread in self._threads:
             thread.join(timeout=5)
+
+
+def _as_qsky_error(error: Exception) -> QskyError:
+    if isinstance(error, QskyError):
+        return error
+    return QskyError("internal", f"A fragment failed in an unforeseen way: {type(error).__name__}: {error}")
