@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from astropy.coordinates import SkyCoord
@@ -145,9 +146,9 @@ def test_close_pairs_exist(objects: pa.Table) -> None:
     pairs = cKDTree(unit_vectors(ra, dec)).query_pairs(2 * ARCSEC, output_type="ndarray")
     assert 0.005 < len(pairs) / len(ra) < 0.05
     assert separation_arcsec(*(v[pairs[:, i]] for i in (0, 1) for v in (ra, dec))).min() > 0.2
-    children = objects.filter(pa.compute.is_valid(objects["parentObjectId"]))
+    children = objects.filter(pc.is_valid(objects["parentObjectId"]))
     assert np.isin(children["parentObjectId"].to_numpy(), objects["objectId"].to_numpy()).all()
-    assert pa.compute.sum(objects["deblend_nChild"]).as_py() == children.num_rows > 0
+    assert pc.sum(objects["deblend_nChild"]).as_py() == children.num_rows > 0
 
 
 def test_sources_belong_to_their_objects(objects: pa.Table, sources: pa.Table) -> None:
@@ -181,10 +182,10 @@ def test_sources_have_ids_and_visits(sources: pa.Table) -> None:
 def test_variables_vary_with_their_period() -> None:
     plan = SkyPlan(20_000, 60.0, galaxy_fraction=0.0)
     objects, sources = whole(object_batches(plan, 20_000)), whole(source_batches(plan, 1 << 18))
-    lyrae = objects.filter(pa.compute.equal(objects["variable_class"].cast(pa.string()), "RRab"))
+    lyrae = objects.filter(pc.equal(objects["variable_class"].cast(pa.string()), "RRab"))
     bright = lyrae.sort_by([("i_psfFlux", "descending")]).slice(0, 1).to_pylist()[0]
-    mine = sources.filter(pa.compute.equal(sources["objectId"], bright["objectId"]))
-    mine = mine.filter(pa.compute.equal(mine["band"].cast(pa.string()), "i")).drop_null()
+    mine = sources.filter(pc.equal(sources["objectId"], bright["objectId"]))
+    mine = mine.filter(pc.equal(mine["band"].cast(pa.string()), "i")).drop_null()
     magnitude = -2.5 * np.log10(mine["psfFlux"].to_numpy())
     cycle = 2 * np.pi * mine["midpointMjdTai"].to_numpy() / bright["variable_period"]
     waves = [np.ones_like(cycle), *(f(n * cycle) for n in (1, 2) for f in (np.sin, np.cos))]
@@ -200,11 +201,9 @@ def test_no_sources_on_request(tmp_path: Path) -> None:
 
 
 def test_many_sources_come_in_bounded_steps() -> None:
-    first = next(source_batches(SkyPlan(BLOCK_OBJECTS, 900.0), 1000))
-    assert first.num_rows == 1000
     before = pa.total_allocated_bytes()
-    batches = source_batches(SkyPlan(BLOCK_OBJECTS, 900.0), 1000)
-    next(batches)
+    batches = source_batches(SkyPlan(BLOCK_OBJECTS, 300.0), 1000)
+    assert next(batches).num_rows == 1000
     assert pa.total_allocated_bytes() - before < 100 << 20
 
 
@@ -261,7 +260,7 @@ def test_an_interrupt_leaves_no_unfinished_file(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_sky_is_refused(tmp_path: Path) -> None:
     write_sky(SkyPlan(10, 0), tmp_path, Settings(), silent)
-    with pytest.raises(QskyError, match="already holds a synthetic sky: object-00000.parquet") as refusal:
+    with pytest.raises(QskyError, match=r"already holds a synthetic sky: object-00000\.parquet") as refusal:
         write_sky(SkyPlan(10, 0), tmp_path, Settings(), silent)
     assert refusal.value.code.name == "usage"
 
