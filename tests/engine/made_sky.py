@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qsky.catalog.layout import revision_path
 from qsky.catalog.model import HEALPIX_COLUMN, Column, IndexSegment, Kind, Revision, Table
 from qsky.catalog.snapshot import COLUMN_SEPARATOR, PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.catalog.types import type_name
@@ -155,6 +156,7 @@ class MadeSky:
             parts_of(own, names),
             parts_of(overlap, names),
         )
+        self.store(database).replace(revision_path(self.number), b"a revision, as far as leases look")
         self.snapshots.setdefault(database, {})[table.name] = made
         self.rows[f"{database}.{table.name}"] = rows
         return made
