@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,10 @@ def _collection(address: str, settings: Settings) -> tuple[str, list[str]]:
     names = values.get("all_margins", "").split()
     default = values.get("default_margin", "")
     ordered = ([default] if default else []) + [name for name in names if name != default]
-    return f"{address}/{values['hats_primary_table_url']}", [f"{address}/{name}" for name in ordered]
+    primary = values.get("hats_primary_table_url")
+    if not primary:
+        raise QskyError("corrupt-file", f"{address}/collection.properties names no primary table.")
+    return f"{address}/{primary}", [f"{address}/{name}" for name in ordered]
 
 
 def _open(address: str, settings: Settings) -> _Foreign:
@@ -113,11 +117,8 @@ def _open(address: str, settings: Settings) -> _Foreign:
     properties = hats.properties_of(content.decode())
     schema = _schema(address, settings)
     leaves = _leaves(address, settings)
-    suffix = properties.get("hats_npix_suffix", ".parquet")
-    starts = np.array([npix << 2 * (ORDER_MAX - order) for order, npix in leaves], dtype=np.int64)
-    ordered = [leaves[at] for at in np.argsort(starts, kind="stable")]
-    files, leaf_of_file = _files(address, ordered, suffix)
-    orders, npix = np.array(ordered, dtype=np.int64).reshape(-1, 2).T
+    files, leaf_of_file = _files(address, leaves, properties.get("hats_npix_suffix", ".parquet"))
+    orders, npix = np.array(leaves, dtype=np.int64).reshape(-1, 2).T
     return _Foreign(address, properties, schema, orders, npix, files, leaf_of_file)
 
 
@@ -133,13 +134,31 @@ def _schema(address: str, settings: Settings) -> pa.Schema:
 
 
 def _leaves(address: str, settings: Settings) -> list[tuple[int, int]]:
+    """The (order, npix) of the leaves in NESTED order. Raises bad-format, corrupt-file."""
     content = _read(address, "partition_info.csv", settings)
     if content is None:
         raise QskyError("bad-format", f"The HATS catalogue at {address} has no partition_info.csv.")
     try:
-        return hats.leaves_of(content.decode())
+        return _in_nested_order(hats.leaves_of(content.decode()))
     except (ValueError, IndexError) as error:
         raise QskyError("corrupt-file", f"{address}/partition_info.csv is damaged: {error}.") from error
+
+
+def _in_nested_order(leaves: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The leaves sorted. Raises ValueError if one is no cell, or lies in another: its rows would be read twice."""
+    for order, npix in leaves:
+        if not (0 <= order <= ORDER_MAX and 0 <= npix < 12 << 2 * order):
+            raise ValueError(f"there is no cell {npix} of order {order}")
+    ordered = sorted(leaves, key=_start)
+    for leaf, following in pairwise(ordered):
+        if _start(following) < _start((leaf[0], leaf[1] + 1)):
+            raise ValueError(f"the leaves {leaf} and {following} overlap")
+    return ordered
+
+
+def _start(leaf: tuple[int, int]) -> int:
+    """The first cell of order 29 in a leaf, or where the leaf before it ends."""
+    return leaf[1] << 2 * (ORDER_MAX - leaf[0])
 
 
 def _files(address: str, leaves: list[tuple[int, int]], suffix: str) -> tuple[tuple[str, ...], Ints]:
@@ -169,9 +188,9 @@ def _table_name(foreign: _Foreign) -> str:
 
 def _table(store: Store, name: str, foreign: _Foreign, around: _Foreign | None) -> Table:
     """The table that stands for the catalogue; its side files are written."""
-    ra, dec = foreign.properties.get("hats_col_ra", ""), foreign.properties.get("hats_col_dec", "")
+    ra, dec = _position_columns(foreign)
     healpix = _healpix_column(foreign)
-    rows = int(foreign.properties.get("hats_nrows") or 0)
+    rows = int(_number(foreign, "hats_nrows", 0))
     tiling = tiling_covering(foreign.orders.astype(np.uint8), foreign.npix)
     table = Table(
         name=name,
@@ -187,20 +206,35 @@ def _table(store: Store, name: str, foreign: _Foreign, around: _Foreign | None) 
     )
     if around is None:
         return table
-    margin_rows = int(around.properties.get("hats_nrows") or 0)
+    margin_rows = int(_number(around, "hats_nrows", 0))
     manifest = _manifest(around, margin_rows, lambda file: f"{around.address}/{file}")
     return replace(
         table,
-        overlap_arcsec=float(around.properties.get("hats_margin_threshold") or 0),
+        overlap_arcsec=_number(around, "hats_margin_threshold", 0),
         overlap_parts=(store.create_side_file("parts", manifest, "arrow"),),
         overlap_rows=margin_rows,
     )
 
 
+def _number(foreign: _Foreign, name: str, default: float) -> float:
+    """A property that is a number. Raises corrupt-file."""
+    text = foreign.properties.get(name)
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise QskyError("corrupt-file", f"{foreign.address}/hats.properties says {name}={text}.") from None
+
+
+def _position_columns(foreign: _Foreign) -> tuple[str, str]:
+    """The names of ra and dec; both "" if the properties do not name columns of the files."""
+    ra, dec = (foreign.properties.get(name, "") for name in ("hats_col_ra", "hats_col_dec"))
+    return (ra, dec) if {ra, dec} <= set(foreign.schema.names) else ("", "")
+
+
 def _healpix_column(foreign: _Foreign) -> tuple[str, int]:
     """The spatial index column and its order; "" and 0 if the files have none."""
     name = foreign.properties.get("hats_col_healpix") or HEALPIX_COLUMN
-    order = int(foreign.properties.get("hats_col_healpix_order") or ORDER_MAX)
+    order = int(_number(foreign, "hats_col_healpix_order", ORDER_MAX))
     return (name, order) if name in foreign.schema.names else ("", 0)
 
 

@@ -70,7 +70,8 @@ class RemoteFile(io.RawIOBase):
         try:
             self.size = int(obstore.head(self._site, self._path)["size"])
         except FileNotFoundError:
-            raise
+            # obstore's own text goes on for lines, and DuckDB hands on only text
+            raise FileNotFoundError(f"{address} does not exist") from None
         except (BaseError, OSError, ValueError) as error:
             raise _failed(address, error) from error
 
