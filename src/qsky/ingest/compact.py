@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qsky.catalog.lease import Lease, leased
@@ -27,8 +26,8 @@ from qsky.ingest.build import ORPHAN_COLUMN, Built, build_parts
 from qsky.ingest.change import made_of, replacing
 from qsky.ingest.index import build_index
 from qsky.ingest.parts import PartWriter
-from qsky.ingest.place import Placer
 from qsky.ingest.publish import Change, discard, new_load_id, publish, scratch_path, settled_revision
+from qsky.ingest.regenerate import matches_placed_again, read_rows
 from qsky.ingest.request import existing_table, next_generation
 from qsky.ingest.tile import CountMap, tiling_of
 from qsky.sky.healpix import Ints
@@ -137,10 +136,15 @@ class _Compaction:
 
     def _renewed(self, table: Table, tiling: Tiling, tiling_name: str) -> Table:
         renewed = replace(table, generation=next_generation(self.store, table), tiling=tiling_name)
-        source = PartRows(self.store, table, self._parts(table), self._placer(table))
+        source = PartRows(self.store, table, self._parts(table))
         writer = PartWriter(self.store, self.load, self.settings)
-        scratch = self.store.path(scratch_path(self.load))
-        built = build_parts(source, renewed, tiling, writer, scratch, self.settings, self.listener)
+        if table.kind is Kind.MATCH:
+            built = matches_placed_again(
+                self.store, renewed, source.parts, self._ends(table), tiling, writer, self.settings, self.listener
+            )
+        else:
+            scratch = self.store.path(scratch_path(self.load))
+            built = build_parts(source, renewed, tiling, writer, scratch, self.settings, self.listener)
         if built.rows != table.rows:
             raise QskyError(
                 "damaged", f"{table.name} has {built.rows} rows, not {table.rows}.", hint="Run `qsky verify`."
@@ -153,12 +157,10 @@ class _Compaction:
         indexed = build_index(keys, self.store, fresh, tiling, self.settings, allow_duplicates=True)
         return replace(made, index=indexed.segments, key_unique=indexed.unique)
 
-    def _placer(self, table: Table) -> Placer | None:
-        """Match tables are placed again, for their other ends are not stored."""
-        if table.kind is not Kind.MATCH:
-            return None
+    def _ends(self, table: Table) -> tuple[tuple[Table, str], ...]:
+        """The directors a match table's keys point to."""
         found = [(existing_table(self.base, end.director), end.key) for end in table.match]
-        return Placer(self.store, table, tuple((director, key) for director, key in found if director is not None))
+        return tuple((director, key) for director, key in found if director is not None)
 
 
 @dataclass
@@ -168,7 +170,6 @@ class PartRows:
     store: Store
     table: Table
     parts: Parts
-    placer: Placer | None
 
     @property
     def rows(self) -> int:
@@ -212,31 +213,11 @@ class PartRows:
                 rows = rows.append_column(ORPHAN_COLUMN, pa.array(flag))
             found.append(rows)
         whole = pa.concat_tables(found) if found else stored_schema(self.table).empty_table()
-        if self.placer is not None:
-            whole = self._placed_again(whole)
         cells = whole[HEALPIX_COLUMN].to_numpy()
         return whole.take(pa.array(np.argsort(cells, kind="stable")))
-
-    def _placed_again(self, rows: pa.Table) -> pa.Table:
-        assert self.placer is not None
-        plain = rows.drop_columns([HEALPIX_COLUMN]).combine_chunks()
-        batches = plain.to_batches() or [pa.RecordBatch.from_pylist([], schema=plain.schema)]
-        return pa.Table.from_batches([self.placer.place(batch) for batch in batches])
 
     def key_columns(self) -> Iterator[pa.Table]:
         """The keys and cells, part by part."""
         for path in self.parts.paths.to_pylist():
             names = [self.table.key, HEALPIX_COLUMN]
             yield pq.read_table(self.store.path(path), columns=names, partitioning=None)
-
-
-def read_rows(path: object, table: Table, cells: tuple[int, int] | None) -> pa.Table:
-    """Rows of a part as the table has its columns now, those in a range of cells; reads only the row groups it must."""
-    filters = None if cells is None else (pc.field(HEALPIX_COLUMN) >= cells[0]) & (pc.field(HEALPIX_COLUMN) < cells[1])
-    rows = pq.read_table(path, filters=filters, partitioning=None)
-    columns = []
-    schema = stored_schema(table)
-    for field in schema:
-        present = field.name in rows.column_names
-        columns.append(rows[field.name].cast(field.type) if present else pa.nulls(rows.num_rows, field.type))
-    return pa.table(columns, schema=schema)

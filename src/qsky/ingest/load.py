@@ -28,7 +28,7 @@ from qsky.ingest.change import added_to, made_of, replacing
 from qsky.ingest.index import Indexed, build_index
 from qsky.ingest.orphans import Adoption, adopt
 from qsky.ingest.parts import PartRow, PartWriter
-from qsky.ingest.place import Placer
+from qsky.ingest.place import Placer, rounded_up_arcsec
 from qsky.ingest.publish import Change, current_revision, discard, new_load_id, publish, scratch_path
 from qsky.ingest.read import SourceSchema, find_sources, read_batches, read_schema
 from qsky.ingest.rejects import RejectsWriter
@@ -80,7 +80,8 @@ def load(catalog: Catalog, request: LoadRequest, settings: Settings, listener: L
     began = time.monotonic()
     base = current_revision(catalog, request.database)
     standing = check_request(request, base)
-    director_of(request, base)
+    if standing is None:
+        director_of(request, base)
     identity = new_load_id()
     store = catalog.store(request.database)
     rejects_max = settings.rejects_max if request.rejects_max is None else request.rejects_max
@@ -168,15 +169,12 @@ def _stage(
         )
         _refuse_ambiguous_directors(work, table, indexed)
     built = build_parts(runs, table, tiling, writer, scratch, work.settings, work.listener)
-    angle_arcsec = max(table.own_angle_arcsec_max, _rounded_up(placer.own_angle_deg * 3600))
+    angle_arcsec = max(table.own_angle_arcsec_max, rounded_up_arcsec(placer.own_angle_deg))
     table = replace(table, key_unique=indexed.unique, own_angle_arcsec_max=angle_arcsec)
-    adoption = adopt(work.store, work.base, standing, indexed.segments, tiling, writer) if standing else Adoption()
+    adoption = Adoption()
+    if standing is not None and standing.kind is Kind.DIRECTOR:
+        adoption = adopt(work.base, standing, indexed.segments, tiling, writer, work.listener)
     return _Staged(table, built, indexed, adoption)
-
-
-def _rounded_up(angle_arcsec: float) -> float:
-    """A little more than measured: the director's position is known to its cell, 0.4 milliarcseconds."""
-    return angle_arcsec * (1 + 1e-9) + 1e-3 if angle_arcsec else 0.0
 
 
 def _aligned(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
