@@ -33,7 +33,7 @@ from qsky.dispatch.state import Limits
 from qsky.dispatch.transport import Transport
 from qsky.duck import Duck
 from qsky.fragment import Piece
-from qsky.merge import Above, Collected
+from qsky.merge import Above, Lent
 from qsky.plan.explain import explained, explanation
 from qsky.plan.gather import too_much
 from qsky.plan.model import Found, Plan, Probe
@@ -41,8 +41,7 @@ from qsky.plan.planner import plan, probes_of
 from qsky.plan.spell import fragment_of
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
-from qsky.sql.bind import bind
-from qsky.sql.parse import parse
+from qsky.sql.bind import bind_text
 from qsky.sql.query import Query
 from qsky.storage.keyindex import keys_of, lookup
 
@@ -150,7 +149,7 @@ class Engine:
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
         view = View(self.catalog)
-        query = bind(parse(text, lang, self.settings), view, database)
+        query = bind_text(text, lang, view, self.settings, database)
         opened = {name: view.at(name, number) for name, number in query.revisions}
         snapshots = {ref.alias: opened[ref.database].table(ref.table.name) for ref in query.tables}
         answers = {probe: looked_up(probe, opened) for probe in probes_of(query, snapshots)}
@@ -190,8 +189,8 @@ class Engine:
             yield from _limited((piece.table for piece in pieces), plan, schema)
             return
         with self._above.lent() as lent:
-            collected = self._collected(plan, pieces, lent.duck)
-            for batch in lent.stream(plan.merge, collected, _BATCH_ROWS, ends):
+            self._collect(plan, pieces, lent)
+            for batch in lent.stream(plan.merge, _BATCH_ROWS, ends):
                 yield _as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
 
     def _limits(self, plan: Plan) -> Limits:
@@ -204,17 +203,16 @@ class Engine:
             seconds_max=self.settings.query_seconds_max,
         )
 
-    def _collected(self, plan: Plan, pieces: Iterator[Piece], duck: Duck) -> list[Collected]:
-        """The pieces of each scan, in order; a gathering query is stopped where it collects too much."""
+    def _collect(self, plan: Plan, pieces: Iterator[Piece], lent: Lent) -> None:
+        """Take the pieces of each scan, in order; a gathering query is stopped where it collects too much."""
         held_max = self.settings.memory_bytes_max // 8
-        found = [Collected(duck, scan.name, schema_named(scan.schema), held_max) for scan in plan.scans]
+        found = [lent.collect(scan.name, schema_named(scan.schema), held_max) for scan in plan.scans]
         for piece in pieces:
             scan, _ = plan.scan_of(piece.number)
             found[plan.scans.index(scan)].add(piece.table)
             total = sum(each.bytes for each in found)
             if plan.gathers and total > self.settings.gather_bytes_max:
                 raise too_much(total, self.settings.gather_bytes_max, "")
-        return found
 
     # -- DuckDB
 

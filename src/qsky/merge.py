@@ -7,7 +7,7 @@ of the memory are put into DuckDB's own tables, which spill to disk. It reads no
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
 from time import monotonic
@@ -98,26 +98,35 @@ class Lent:
 
     def __init__(self, duck: Duck) -> None:
         self.duck = duck
-        self.clean = True
+        self._collected: list[Collected] = []
+        self._busy = False
 
-    def stream(
-        self, sql: str, collected: Sequence[Collected], rows: int, ends: float | None
-    ) -> Iterator[pa.RecordBatch]:
+    @property
+    def clean(self) -> bool:
+        """Whether the instance is as it was before: nothing running, nothing left in it."""
+        return not self._busy and not any(each.spilled for each in self._collected)
+
+    def collect(self, name: str, schema: pa.Schema, held_bytes_max: int) -> Collected:
+        """A place for the pieces that merge SQL calls `name`; more than `held_bytes_max` go to DuckDB."""
+        self._collected.append(Collected(self.duck, name, schema, held_bytes_max))
+        return self._collected[-1]
+
+    def stream(self, sql: str, rows: int, ends: float | None) -> Iterator[pa.RecordBatch]:
         """The answer in batches of at most `rows`, made a few ahead by a thread, so that Ctrl-C is heard at once.
 
         `ends` is when to give up, on the monotonic clock. Raises limit-time, cancelled, limit-memory, query-failed.
         """
-        self.clean = False
+        self._busy = True
         outbox: Queue[pa.RecordBatch | Exception | None] = Queue(_STREAM_BATCHES)
         stopped = threading.Event()
-        work = threading.Thread(target=self._work, args=(sql, collected, rows, outbox, stopped), daemon=True)
+        work = threading.Thread(target=self._work, args=(sql, rows, outbox, stopped), daemon=True)
         work.start()
         try:
             while (batch := _next(outbox, ends)) is not _END:
                 if isinstance(batch, Exception):
                     raise batch
                 yield batch
-            self.clean = not any(each.spilled for each in collected)
+            self._busy = False
         finally:
             stopped.set()
             while work.is_alive():
@@ -127,14 +136,13 @@ class Lent:
     def _work(
         self,
         sql: str,
-        collected: Sequence[Collected],
         rows: int,
         outbox: Queue[pa.RecordBatch | Exception | None],
         stopped: threading.Event,
     ) -> None:
         last: Exception | None = _END
         try:
-            inputs = {name: table for each in collected for name, table in each.finish().items()}
+            inputs = {name: table for each in self._collected for name, table in each.finish().items()}
             with self.duck.reader(sql, rows=rows, inputs=inputs) as batches:
                 for batch in batches:
                     if not _put(outbox, batch, stopped):

@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from qsky.catalog.snapshot import Tiling
@@ -131,9 +133,8 @@ def test_merging_more_than_memory_holds_spills(sky: MadeSky) -> None:
         expected = plain.query(text).arrow()
     with engine_over(sky) as engine:
         object.__setattr__(engine.settings, "memory_bytes_max", 8 * 100)
-        engine._open_duck = lambda interactive: type(engine)._open_duck(plain, interactive)  # type: ignore[method-assign]
-        engine._above._open_duck = lambda: type(engine)._open_duck(plain, False)
-        engine._local._open_duck = lambda interactive: type(engine)._open_duck(plain, interactive)  # type: ignore[union-attr]
+        engine._above._open_duck = partial(plain._open_duck, False)
+        engine._local._open_duck = plain._open_duck  # type: ignore[union-attr]
         assert engine.query(text).arrow().equals(expected)
 
 
@@ -239,3 +240,39 @@ def test_a_scan_holds_a_lease_while_it_reads(sky: MadeSky, engine: Engine) -> No
     assert not list(leases.glob("*.json"))
     engine.query("SELECT id FROM db.obj WHERE id = -50").arrow()
     assert not list(leases.glob("*.json")), "an interactive query needs none"
+
+
+def test_a_failure_after_spilling_leaves_nothing_behind(sky: MadeSky) -> None:
+    heavy = "SELECT count(*) FROM db.src a JOIN db.det b ON a.sid = b.sid WHERE a.f > -100 AND b.f > -100"
+    with engine_over(sky, gather_bytes_max=9000, fragment_chunks_max=1) as engine:
+        object.__setattr__(engine.settings, "memory_bytes_max", 8 * 100)
+        whole = engine_over(sky)
+        engine._above._open_duck = partial(whole._open_duck, False)
+        engine._local._open_duck = whole._open_duck  # type: ignore[union-attr]
+        for _ in range(2):
+            assert refused(engine, heavy).code.name == "limit-gather"
+        assert engine._above._free == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "keep"),
+    (
+        ("_healpix_29 >= {c}", lambda cells, c: cells >= c),
+        ("_healpix_29 > {c}", lambda cells, c: cells > c),
+        ("{c} > _healpix_29", lambda cells, c: cells < c),
+        ("_healpix_29 <= {c}", lambda cells, c: cells <= c),
+        ("_healpix_29 = {c}", lambda cells, c: cells == c),
+        ("_healpix_29 < -5", lambda cells, c: cells < -5),
+        ("_healpix_29 IN ({c}, 7, -3)", lambda cells, c: cells == c),
+        ("_healpix_29 BETWEEN {c} AND {c} + 288230376151711744", lambda cells, c: (cells >= c) & (cells <= c + 2**58)),
+        ("_healpix_29 BETWEEN {c} AND 2305843009213693952", lambda cells, c: (cells >= c) & (cells <= 2**61)),
+    ),
+)
+def test_cells_can_be_asked_for(sky: MadeSky, engine: Engine, condition: str, keep: Callable[..., np.ndarray]) -> None:
+    for name in ("obj", "src"):
+        snapshot = sky.snapshots["db"][name]
+        files = [f"{snapshot.folder}/{path}" for path in snapshot.parts.paths.to_pylist()]
+        cells = np.concatenate([pq.read_table(file, columns=["_healpix_29"])[0].to_numpy() for file in files])
+        middle = int(np.sort(cells)[len(cells) // 2])
+        text = f"SELECT count(ra) FROM db.{name} WHERE {condition.format(c=middle)}"
+        assert engine.query(text).scalar() == int(keep(cells, middle).sum()), text
