@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -79,15 +78,14 @@ def test_a_defect_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "Qsky failed: ZeroDivisionError: no. [internal] This is a defect" in capsys.readouterr().err
 
 
-def test_help_and_version_are_quick() -> None:
-    seconds = []
+def test_help_and_version_import_nothing_heavy() -> None:
+    heavy = ("numpy", "pyarrow", "duckdb", "astropy", "sqlglot", "deltalake")
+    code = f"import sys, qsky.cli.app; print([name for name in {heavy} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
     for arguments in (["--help"], ["--version"], []):
-        started = time.perf_counter()
         answer = shell(*arguments)
-        seconds.append(time.perf_counter() - started)
         assert answer.returncode == 0 and "qsky" in answer.stdout
-    # 0.3 s on an idle core; the bound is for a busy one, and catches an import of something heavy.
-    assert min(seconds) < 0.6
 
 
 def test_help_loads_nothing_heavy() -> None:

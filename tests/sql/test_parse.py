@@ -13,7 +13,7 @@ from qsky.errors import QskyError
 from qsky.sql.bind import bind, bind_text
 from qsky.sql.dialect import LANGS
 from qsky.sql.functions import FUNCTIONS, call_text, find_function, function_names
-from qsky.sql.parse import parse, place_at, statement_tables
+from qsky.sql.parse import parse, place_at
 from qsky.sql.print import literal_text, print_expression
 from qsky.sql.query import Binary, Call, Expression, Place, conjuncts, walk
 
@@ -124,9 +124,8 @@ def test_languages_are_known_by_name(world: Any) -> None:
     assert parse("SELECT 1", "MySQL", SETTINGS).lang == "mysql"
 
 
-def test_tables_can_be_known_before_binding() -> None:
+def test_revisions_are_known_before_binding() -> None:
     parsed = parse("SELECT 1 FROM sky.star AS OF REVISION 4 s, obs JOIN dr1.`odd name` x", "mysql", SETTINGS)
-    assert statement_tables(parsed) == (("sky", "star"), ("", "obs"), ("dr1", "odd name"))
     assert list(parsed.revisions.values()) == [4]
 
 

@@ -45,10 +45,6 @@ def staging_path(load: str) -> str:
     return f"{STAGING}/{load}"
 
 
-def side_path(kind: str, digest: str, suffix: str) -> str:
-    return f"{SIDE}/{kind}-{digest}.{suffix}"
-
-
 def collection_path(director: str) -> str:
     """The HATS collection of a director: its own table, its overlap, its children."""
     return f"{director}.hats"

@@ -15,6 +15,7 @@ from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.events import Listener, Progress, silent
+from qsky.sky.healpix import range_of
 from qsky.storage import hats
 from qsky.storage.store import Store, fsync_folder, io_errors
 
@@ -74,7 +75,9 @@ class _Export:
         return text.replace("/g0001", "")
 
     def _catalogue(self, table: Table, parts: Parts, folder: str, *, overlap: bool) -> None:
-        leaves = sorted(set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)), key=_nested)
+        leaves = sorted(
+            set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)), key=lambda leaf: range_of(*leaf)[0]
+        )
         rows = int(parts.rows.sum())
         text = hats_properties.table_properties(
             self.revision.database, table, rows, self.revision.created, overlap=overlap
@@ -96,7 +99,3 @@ class _Export:
                 shutil.copyfile(f"{self.opened.folder}/{path}", target)
                 fsync_folder(target.parent)
             self.listener(Progress("export", at + 1, len(parts), "parts"))
-
-
-def _nested(leaf: tuple[int, int]) -> int:
-    return leaf[1] << 2 * (29 - leaf[0])

@@ -169,7 +169,7 @@ def sky_of(plan: SkyPlan) -> Sky:
     dust_mag = _dust(ra, dec)
     inside = _footprint(plan, ra, dec)
     stars = _places(cells[inside], _interpolated(star_density(), ra[inside], dec[inside]))
-    galaxies = _places(cells[inside], 10.0 ** (-_LOST_PER_REDDENING * dust_mag[inside]))
+    galaxies = _places(cells[inside], np.power(10.0, -_LOST_PER_REDDENING * dust_mag[inside], dtype=np.float64))
     return Sky(plan, stars, galaxies, _clusters(plan, galaxies), _visits(plan), dust_mag)
 
 
@@ -197,7 +197,8 @@ def _dust(ra_deg: Floats, dec_deg: Floats) -> Floats32:
     """E(B-V) of a flat layer of dust, 0.02 mag at the galactic poles; shapes (n,)."""
     sin_b = np.abs(unit_vectors(ra_deg, dec_deg) @ np.array(_GALACTIC_POLE))
     thickness = _DUST_AT_POLE_MAG / np.maximum(sin_b, _DUST_AT_POLE_MAG / _DUST_MAX_MAG)
-    return thickness.astype(np.float32)
+    made: Floats32 = thickness.astype(np.float32)
+    return made
 
 
 def _footprint(plan: SkyPlan, ra_deg: Floats, dec_deg: Floats) -> NDArray[np.bool_]:

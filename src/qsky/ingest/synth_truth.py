@@ -241,7 +241,8 @@ def _fluxes(random: np.random.Generator, i_mag: Floats32, galaxy: Bools, quasar:
         colour = np.interp(g_i, _G_I, _STAR_COLOURS[band])
         colour[galaxy] = np.interp(g_i[galaxy], _G_I, _GALAXY_COLOURS[band])
         fluxes[:, band] = i_mag + colour.astype(np.float32) + scatter[:, band] + dust * _EXTINCTION[band]
-    return np.exp((np.float32(ZERO_POINT_MAG) - fluxes) * PER_MAG)
+    made: Floats32 = np.exp((np.float32(ZERO_POINT_MAG) - fluxes) * PER_MAG)
+    return made
 
 
 def _classes(random: np.random.Generator, galaxy: Bools, quasar: Bools) -> NDArray[np.int8]:

@@ -114,7 +114,11 @@ def _literal(self: Binder, node: Any) -> Expression:
     try:
         return op.number(int(node.this))
     except ValueError:
+        pass
+    try:
         value = float(node.this)
+    except ValueError:
+        raise self.error(node, "syntax", f"{node.this} is not a number.") from None
     if value in (float("inf"), float("-inf")):
         raise self.error(node, "bad-argument", f"The number {node.this} is too large.")
     return op.number(value)

@@ -234,8 +234,3 @@ def _first_below(tree: exp.Expression, depth_max: int) -> exp.Expression | None:
             flat = chained or isinstance(child, exp.Identifier | exp.Paren | exp.If)
             todo.append((child, depth if flat else depth + 1))
     return None
-
-
-def statement_tables(parsed: Parsed) -> tuple[tuple[str, str], ...]:
-    """(database, table) of each table in FROM as written; "" where no database is named."""
-    return tuple((table.db, table.name) for table in parsed.tree.find_all(exp.Table))
