@@ -62,7 +62,10 @@ class Result:
         return int(self.arrow().num_rows)
 
     def to_pandas(self) -> pandas.DataFrame:
-        return self.arrow().to_pandas()
+        """A pandas frame; integers with NULL stay integers, as pandas' nullable Int64."""
+        from qsky.output.pandas_frame import pandas_frame
+
+        return pandas_frame(self.arrow())
 
     def to_polars(self) -> polars.DataFrame:
         import polars
