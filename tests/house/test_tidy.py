@@ -12,6 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILE_LINES_MAX = 400
+# Tables of cases may run longer.
+TEST_FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 BANNED_NAMES = {"utils", "util", "common", "base", "core", "manager", "helper", "helpers", "misc"}
 # The one face of the package and the one entry of the command line; every other floor's `__init__` is empty.
@@ -56,7 +58,8 @@ def texts() -> list[tuple[str, str]]:
 
 def test_files_are_short() -> None:
     lengths = {name_of(file): len(file.read_text(encoding="utf-8").splitlines()) for file in tracked(".py")}
-    assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES_MAX} == {}
+    most = {name: TEST_FILE_LINES_MAX if name.startswith("tests/") else FILE_LINES_MAX for name in lengths}
+    assert {name: lines for name, lines in lengths.items() if lines > most[name]} == {}
 
 
 def test_functions_are_short() -> None:
