@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from qsky.catalog.model import Kind, Revision
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.catalog.store import Catalog
 from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.ingest import publish as publishing
 from qsky.ingest.load import load
 from qsky.ingest.request import LoadReport, LoadRequest, Mode
 from qsky.ingest.vacuum import VacuumReport, vacuum
@@ -153,3 +157,27 @@ def visits(keys: Any, seed: int = 0) -> pa.Table:
     """Children of the given keys, one row each, without positions."""
     rng = np.random.default_rng([seed, 1])
     return pa.table({"visit": np.arange(len(keys)), "star": keys, "flux": rng.random(len(keys))})
+
+
+def refused(code: str) -> pytest.RaisesExc[QskyError]:
+    return pytest.raises(QskyError, check=lambda error: error.code.name == code)
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
+    """Do `work` right before the next publication, as another process would."""
+    publish = publishing.publish
+
+    def interrupted(catalog: Catalog, start: Revision, *others: Any) -> Revision:
+        monkeypatch.undo()
+        work()
+        return publish(catalog, start, *others)
+
+    for module in ("load", "compact", "maintain"):
+        monkeypatch.setattr(f"qsky.ingest.{module}.publish", interrupted)
+
+
+def unsettled(root: Root, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> None:
+    """Do `work` as a process would that dies right after its commit point."""
+    with monkeypatch.context() as patch:
+        patch.setattr("qsky.ingest.publish._settle_or_tell", lambda *_: None)
+        work()

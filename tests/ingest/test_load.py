@@ -13,17 +13,13 @@ from qsky.catalog.model import Kind, MatchEnd
 from qsky.errors import QskyError
 from qsky.ingest import change
 from qsky.ingest.compact import compact
-from qsky.ingest.maintain import drop, restore
-from tests.ingest.loaded import SETTINGS, Root, stars, visits
+from qsky.ingest.maintain import drop
+from tests.ingest.loaded import SETTINGS, Root, refused, stars, visits
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Root:
     return Root(tmp_path)
-
-
-def refused(code: str) -> pytest.RaisesExc[QskyError]:
-    return pytest.raises(QskyError, check=lambda error: error.code.name == code)
 
 
 # -- the kinds
@@ -375,33 +371,4 @@ def test_where_rows_came_from_is_kept(root: Root) -> None:
     assert kept.sources[0]["name"] == str(file) and kept.sources[0]["bytes"] == file.stat().st_size
     assert root.rows("star").sort_by("id")["mag"].to_pylist() == [1.0, None, 4.0]
     assert root.revision.by and root.revision.created and root.revision.operation == "load"
-    root.assert_clean()
-
-
-def test_types_survive(root: Root) -> None:
-    count = 130
-    values = {
-        "b": pa.array([n % 3 == 0 for n in range(count)]),
-        "i8": pa.array(np.arange(count) % 100 - 50, pa.int8()),
-        "f4": pa.array(np.arange(count) / 7, pa.float32()),
-        "d": pa.array(np.arange(count, dtype=np.int32), pa.date32()),
-        "t": pa.array(np.arange(count) * 1000, pa.timestamp("us")),
-        "tz": pa.array(np.arange(count) * 1000, pa.timestamp("us", tz="UTC")),
-        "dec_": pa.array([n / 4 for n in range(count)], pa.float64()).cast(pa.decimal128(12, 2)),
-        "raw": pa.array([bytes([n]) for n in range(count)]),
-        "l": pa.array([[n, None] for n in range(count)], pa.list_(pa.int32())),
-        "s": pa.array([{"a": n, "b": str(n)} for n in range(count)]),
-    }
-    rows = stars(count)
-    for name, column in values.items():
-        rows = rows.append_column(name, column)
-    root.load("star", rows)
-    stored = root.rows("star").sort_by("id")
-    for name, column in values.items():
-        assert stored[name].to_pylist() == column.to_pylist(), name
-    root.assert_clean()
-    compact(root.catalog, "sky", root.settings.with_changes(chunk_rows_max=30))
-    assert root.rows("star").sort_by("id").select(list(values)).to_pydict() == stored.select(list(values)).to_pydict()
-    root.assert_clean()
-    restore(root.catalog, "sky", 1, root.settings)
     root.assert_clean()

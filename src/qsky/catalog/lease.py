@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,33 +35,35 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._held: dict[Path, float] = {}
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def hold(self, path: Path, seconds: float) -> None:
-        with self._lock:
+        with self._changed:
             self._held[path] = seconds
+            self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._touch_for_ever, name="qsky-leases", daemon=True)
                 self._thread.start()
 
     def release(self, path: Path) -> None:
-        with self._lock:
+        with self._changed:
             self._held.pop(path, None)
         path.unlink(missing_ok=True)
 
     def _touch_for_ever(self) -> None:
         while True:
-            with self._lock:
-                held = dict(self._held)
-                if not held:
+            with self._changed:
+                if not self._held:
                     self._thread = None
                     return
+                held = list(self._held)
             for path in held:
                 # Gone: released this moment, or so late that vacuum took the load for dead; `assure` will tell.
                 with suppress(OSError):
                     os.utime(path)
-            time.sleep(min(min(held.values()) / 3, 5.0))
+            with self._changed:
+                self._changed.wait(min([5.0, *(seconds / 3 for seconds in self._held.values())]))
 
 
 _keeper = _Keeper()

@@ -56,8 +56,8 @@ def verify(catalog: Catalog, database: str, settings: Settings, listener: Listen
             report.notices.append(f"{table.name} is attached and was not checked.")
             continue
         try:
-            _Check(store, revision, table, report, settings, listener).run()
-        except (QskyError, OSError, pa.ArrowException) as error:
+            _Check(catalog, store, revision, table, report, settings, listener).run()
+        except (QskyError, OSError, ValueError, pa.ArrowException) as error:
             report.problems.append(f"{table.name} cannot be checked further: {error}")
     return report
 
@@ -66,6 +66,7 @@ def verify(catalog: Catalog, database: str, settings: Settings, listener: Listen
 class _Check:
     """The checks of one table."""
 
+    catalog: Catalog
     store: Store
     revision: Revision
     table: Table
@@ -74,6 +75,7 @@ class _Check:
     listener: Listener
 
     def run(self) -> None:
+        self._named_files()
         names = tuple(column.name for column in self.table.columns)
         parts = read_parts(self.store, self.table.parts, names)
         overlap = read_parts(self.store, self.table.overlap_parts, names)
@@ -94,6 +96,22 @@ class _Check:
 
     def _problem(self, text: str) -> None:
         self.report.problems.append(f"{self.table.name}: {text}")
+
+    def _named_files(self) -> None:
+        """Side files that carry their digest; checked on disk first, for they may be held in memory."""
+        table = self.table
+        segments = (segment.file for segment in table.index)
+        for name in (*table.parts, *table.overlap_parts, *segments, *((table.tiling,) if table.tiling else ())):
+            path = self.store.path(name)
+            if not path.exists():
+                self._problem(f"the file {name} is missing")
+            elif digest_of_file(path) != layout.digest_of(name):
+                self._problem(f"the file {name} does not have the digest in its name")
+
+    def _later_loads(self) -> set[str]:
+        """The loads published since this check began; look after what they may have changed."""
+        history = self.catalog.history(self.revision.database)
+        return {later.load for later in history if later.number > self.revision.number}
 
     def _count(self, parts: Parts, expected: int, what: str) -> None:
         found = int(parts.rows.sum())
@@ -205,13 +223,14 @@ class _Check:
         if logged != expected:
             self._problem(f"version {version} of the Delta log in {dataset} does not hold the parts of this revision")
         newest = delta.newest_version(self.store.path(dataset))
-        if newest > version:
+        later = self._later_loads() if newest > version else set()
+        if any(delta.load_at(self.store.path(dataset), at) not in later for at in range(version + 1, newest + 1)):
             self._foreign(dataset, version, newest)
         if self.table.kind is Kind.REPLICATED:
             return
         folder = layout.table_path(self.table, overlap=overlap)
         listed = set(hats.leaves_of(self.store.read(f"{folder}/partition_info.csv").decode()))
-        if listed != set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)):
+        if listed != set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)) and not self._later_loads():
             self._problem(f"{folder}/partition_info.csv does not list the chunks that have parts")
         self._strays(folder, expected)
 
@@ -228,10 +247,12 @@ class _Check:
     def _strays(self, folder: str, expected: dict[str, int]) -> None:
         """Parts in the current generation's folders that no manifest names: HATS readers would see them."""
         prefix = f"{folder}/dataset/"
-        for name in self.store.files(f"{folder}/dataset"):
-            inside = name[len(prefix) :]
-            if inside.endswith(".parquet") and not inside.startswith("_delta_log/") and inside not in expected:
-                self._problem(f"{name} is in a chunk's folder but in no revision")
+        inside = [name[len(prefix) :] for name in self.store.files(f"{folder}/dataset")]
+        strays = [n for n in inside if n.endswith(".parquet") and not n.startswith("_delta_log/") and n not in expected]
+        later = self._later_loads() if strays else set()
+        for name in strays:
+            if layout.load_of(name) not in later:
+                self._problem(f"{prefix}{name} is in a chunk's folder but in no revision")
 
 
 def _sorted_pairs(pairs: list[Ints]) -> Ints:

@@ -122,7 +122,7 @@ def _entry(dataset: Path, version: int) -> Path:
 
 def _refuse_gap(dataset: Path, version: int) -> None:
     """A log that lost versions is not ours any more: nothing can be added to it."""
-    if newest_version(dataset) < version - 2:
+    if version > 0 and newest_version(dataset) < max(0, version - 2):
         raise QskyError(
             "foreign-commit",
             f"The Delta log in {dataset} has lost versions; another program removed them.",
