@@ -78,7 +78,7 @@ class Cut:
 
 WHOLE = Cut("whole", 1_000_000, 60.0)
 CUT = Cut("cut", 4_000, 60.0)  # about a hundred chunks
-FINE = Cut("fine", 400, 5.0)  # hundreds of chunks, and less overlap than the questions need
+FINE = Cut("fine", 800, 5.0)  # hundreds of chunks, and less overlap than the questions need
 
 
 @dataclass
