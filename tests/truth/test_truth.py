@@ -117,7 +117,7 @@ def test_t16_counts_per_pixel(sky: TruthSky, truth: Truth) -> None:
 @pytest.mark.parametrize(
     ("sky", "least", "most"), [(WHOLE, 12, 12), (CUT, 40, 200), (FINE, 200, 800)], indirect=["sky"], ids=lambda c: ""
 )
-def test_the_cuts_are_as_fine_as_they_should_be(sky: TruthSky, least: int, most: int) -> None:
+def test_cuts_are_as_fine_as_they_should_be(sky: TruthSky, least: int, most: int) -> None:
     sky.load("hip.star")
     assert least <= sky.reports["hip.star"].chunks <= most
 
