@@ -1,7 +1,7 @@
 """Random skies through load and query: each row in one chunk, overlaps complete by brute force, all pairs as a k-d tree.
 
 Poles, ra = 0, ragged and disjoint footprints, appends into empty sky, one position many times, single rows, and a
-second director with another tiling. 500 seeds in `make test`, 5,000 in `make test-long`.
+second director with another tiling. 100 seeds in `make test`, 5,000 in `make test-long`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from qsky.ingest.load import load
 from qsky.ingest.request import LoadRequest
 
 BLOCK = 25
-SEEDS = 500
+SEEDS = 100
 SEEDS_LONG = 5000
 
 
