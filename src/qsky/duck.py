@@ -164,10 +164,12 @@ def as_qsky_error(error: Exception) -> QskyError:
 
 
 def _telling_line(error: Exception) -> str:
-    """The first line, or the last where DuckDB hands on a traceback of our own file system."""
+    """The first line; of a traceback of our own file system, which DuckDB hands on as text, what was raised."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    traced = any(line.startswith("Traceback") for line in lines[:2])
-    return lines[-1].strip() if traced else lines[0].strip()
+    if not any(line.startswith("Traceback") for line in lines[:2]):
+        return lines[0].strip()
+    started = next(place for place, line in enumerate(lines) if line.startswith("Traceback"))
+    return next((line.strip() for line in lines[started + 1 :] if not line.startswith(" ")), lines[-1].strip())
 
 
 def text_literal(text: str) -> str:
