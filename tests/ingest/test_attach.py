@@ -15,6 +15,8 @@ import pytest
 
 import qsky
 from qsky.catalog.model import Kind
+from qsky.sky.healpix import cells_of
+from qsky.sky.region import Cone
 from qsky.wire import Sky
 
 from .foreign import check_cone, check_every_row, rows_of, separation_deg
@@ -203,3 +205,31 @@ def test_the_large_catalogue_as_it_lies(sky: Sky, shared_data: Path) -> None:
     cell = 5 << 44
     text = sky.explain(f"SELECT COUNT(*) FROM many.large_catalog WHERE _healpix_29 BETWEEN {cell} AND {cell + 9}")
     assert text.startswith("chunks     1 of 196608")
+    began = perf_counter()
+    text = sky.explain("SELECT COUNT(*) FROM many.large_catalog WHERE qserv_areaspec_circle(20, -40, 1)")
+    print(f"first cone planned in {1000 * (perf_counter() - began):.1f} ms")
+    assert 1 <= int(text.split()[1]) <= 40
+
+
+def test_a_table_without_positions_is_placed_by_its_cells(sky: Sky, tmp_path: Path) -> None:
+    """As some catalogues are made: only the order-29 cell says where a row lies."""
+    rng = np.random.default_rng(3)
+    ra, dec = rng.uniform(0, 360, 3000), np.degrees(np.arcsin(rng.uniform(-1, 1, 3000)))
+    cells = cells_of(ra, dec)
+    folder = tmp_path / "bare"
+    for npix in range(12):
+        here = np.sort(cells[cells >> 58 == npix])
+        leaf = folder / f"dataset/Norder=0/Dir=0/Npix={npix}.parquet"
+        leaf.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"_healpix_29": here}), leaf)
+    pq.write_metadata(pa.schema([("_healpix_29", pa.int64())]), folder / "dataset/_common_metadata")
+    (folder / "partition_info.csv").write_text("Norder,Npix\n" + "".join(f"0,{n}\n" for n in range(12)))
+    (folder / "hats.properties").write_text(
+        "obs_collection=bare\ndataproduct_type=object\nhats_nrows=3000\nhats_col_healpix=_healpix_29\n"
+        "hats_col_healpix_order=29\nhats_order=0\n"
+    )
+    sky.attach(str(folder), "bare", table="t")
+    near = Cone(30.0, -20.0, 15.0).contains(ra, dec)
+    asked = "FROM bare.t WHERE qserv_areaspec_circle(30, -20, 15)"
+    assert sky.sql(f"SELECT COUNT(*) {asked}").scalar() == near.sum()
+    assert int(sky.explain(f"SELECT COUNT(*) {asked}").split()[1]) < 12

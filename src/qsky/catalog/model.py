@@ -67,6 +67,7 @@ class Attached:
     npix_suffix: str = ".parquet"
     healpix_column: str = HEALPIX_COLUMN
     healpix_order: int = 29
+    of_points: bool = True  # False of a map, whose rows are areas
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,13 @@ class Table:
     @property
     def partitioned(self) -> bool:
         return self.kind is not Kind.REPLICATED
+
+    @property
+    def cell_column(self) -> str:
+        """The column that holds a row's order-29 cell, "" if the files have none of that order."""
+        if self.attached is None:
+            return HEALPIX_COLUMN if self.partitioned else ""
+        return self.attached.healpix_column if self.attached.healpix_order == 29 else ""
 
     @property
     def has_overlap(self) -> bool:

@@ -202,7 +202,13 @@ def _table(store: Store, name: str, foreign: _Foreign, around: _Foreign | None) 
         parts=(store.create_side_file("parts", _manifest(foreign, rows, lambda file: file), "arrow"),),
         rows=rows,
         key_unique=False,
-        attached=Attached(foreign.address, around.address if around else "", "", *healpix),
+        attached=Attached(
+            foreign.address,
+            around.address if around else "",
+            "",
+            *healpix,
+            of_points=foreign.properties.get("dataproduct_type") != "map",
+        ),
     )
     if around is None:
         return table

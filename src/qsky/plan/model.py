@@ -13,7 +13,7 @@ from typing import Final, Literal, overload
 
 import numpy as np
 
-from qsky.catalog.model import HEALPIX_COLUMN, Table
+from qsky.catalog.model import Table
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.sky.healpix import CELLS_29, Ints
 
@@ -70,10 +70,7 @@ class Ref:
     @property
     def cell_column(self) -> str:
         """The column that holds the row's order-29 cell, "" if the files have none of that order."""
-        attached = self.table.attached
-        if attached is None:
-            return HEALPIX_COLUMN if self.table.partitioned else ""
-        return attached.healpix_column if attached.healpix_order == 29 else ""
+        return self.table.cell_column
 
 
 @dataclass(frozen=True)

@@ -243,10 +243,23 @@ def _position_of(arguments: tuple[Expression, ...], refs: Refs) -> str | None:
     """The alias whose own position the two arguments are, if they are one."""
     pair = _pair(arguments)
     if pair is None:
-        return None
+        return _cell_of(arguments, refs)
     table = refs[pair[0]].table
     placed = table.kind in (Kind.DIRECTOR, Kind.CHILD) and table.ra != ""
     return pair[0] if placed and (table.ra, table.dec) == pair[1] else None
+
+
+def _cell_of(arguments: tuple[Expression, ...], refs: Refs) -> str | None:
+    """The alias whose order-29 cell the two arguments are the centre of."""
+    cells = []
+    for argument, function in zip(arguments, ("healpix_ra", "healpix_dec"), strict=True):
+        if not isinstance(argument, Call) or argument.function != function or constant(argument.arguments[0]) != 29:
+            return None
+        cells.append(argument.arguments[1])
+    column = cells[0]
+    if not isinstance(column, ColumnRef) or cells[1] != column or not _has_cells(column, refs):
+        return None
+    return column.table if refs[column.table].table.kind is Kind.DIRECTOR else None
 
 
 def _bare(argument: Expression) -> ColumnRef | None:

@@ -203,7 +203,7 @@ def _relation(reading: Reading, name: str, cells: Cells | None, axes: tuple[np.n
     if cells is not None and ref.cell_column:
         low, high = (int(cells[0][0]), int(cells[1][-1])) if len(cells[0]) else (0, 0)
         conditions.append(f"{quoted(ref.cell_column)} >= {low} AND {quoted(ref.cell_column)} < {high}")
-    if reading.dec_deg is not None:
+    if reading.dec_deg is not None and ref.table.dec:
         low_dec, high_dec = (number_text(value) for value in reading.dec_deg)
         conditions.append(f"{quoted(ref.table.dec)} >= {low_dec} AND {quoted(ref.table.dec)} <= {high_dec}")
     if conditions:

@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qsky.errors import QskyError
-from qsky.sky.healpix import ORDER_MAX, Floats, Ints, cells_of
+from qsky.sky.healpix import ORDER_MAX, Floats, Ints, cells_of, centres_of
 
 
 def _haversine(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
@@ -170,6 +170,29 @@ def _healpix(order: Any, ra: Any, dec: Any) -> pa.Array:
     return pa.array(cells >> shift, mask=~good)
 
 
+def _centre(order: Any, cell: Any, which: int) -> pa.Array:
+    orders, cells = np.asarray(order, dtype=np.float64), cell
+    known = ~np.asarray(cells.is_null()) & (orders >= 0) & (orders <= ORDER_MAX)
+    shift = 2 * (ORDER_MAX - np.where(known, orders, 0).astype(np.int64))
+    numbers = np.asarray(cells.fill_null(-1), dtype=np.int64)
+    good = known & (numbers >= 0) & (numbers < np.int64(12) << (58 - shift))
+    degrees = np.zeros(len(numbers))
+    for one in np.unique(shift[good]).tolist():
+        here = good & (shift == one)
+        degrees[here] = centres_of(numbers[here], ORDER_MAX - one // 2)[which]
+    return pa.array(degrees, mask=~good)
+
+
+def _healpix_ra(order: Any, cell: Any) -> pa.Array:
+    """Right ascension in degrees of the centre of each cell, NESTED; NULL where there is no such cell."""
+    return _centre(order, cell, 0)
+
+
+def _healpix_dec(order: Any, cell: Any) -> pa.Array:
+    """Declination in degrees of the centre of each cell, NESTED; NULL where there is no such cell."""
+    return _centre(order, cell, 1)
+
+
 def _qserv_chunk(ra: Any, dec: Any, stripes: Any, sub_stripes: Any) -> pa.Array:
     """Qserv's chunk number of each position; NULL where the position is none. Stripes must be constant."""
     right, high = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
@@ -224,5 +247,7 @@ def qserv_chunks(ra: Floats, dec: Floats, stripes: int, sub_stripes: int) -> Int
 
 ARROW_FUNCTIONS: Final = (
     ArrowFunction("healpix", _healpix, ("BIGINT", "DOUBLE", "DOUBLE"), "BIGINT"),
+    ArrowFunction("healpix_ra", _healpix_ra, ("BIGINT", "BIGINT"), "DOUBLE"),
+    ArrowFunction("healpix_dec", _healpix_dec, ("BIGINT", "BIGINT"), "DOUBLE"),
     ArrowFunction("qserv_chunk", _qserv_chunk, ("DOUBLE", "DOUBLE", "BIGINT", "BIGINT"), "BIGINT"),
 )

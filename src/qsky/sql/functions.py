@@ -219,6 +219,8 @@ _SKY: Final = (
     # printed from its vertices, see print.py
     Function("scisql_s2PtInCPoly", "nnnnnnnn*n", "INTEGER", ""),
     Function("healpix", "inn", "BIGINT", "healpix(CAST({0} AS BIGINT), {1}, {2})"),
+    _double("healpix_ra", "healpix_ra(CAST({0} AS BIGINT), CAST({1} AS BIGINT))", "ii"),
+    _double("healpix_dec", "healpix_dec(CAST({0} AS BIGINT), CAST({1} AS BIGINT))", "ii"),
     Function("qserv_chunk", "nnii", "BIGINT", "qserv_chunk({0}, {1}, CAST({2} AS BIGINT), CAST({3} AS BIGINT))"),
 )
 

@@ -169,14 +169,26 @@ def bind_restrictor(self: Binder, node: Any, refs: Sequence[TableRef], links: Se
     numbers = tuple(op.number(value) for value in values)
     tests = []
     for ref in partitioned:
-        if ref.table.ra and ref.table.dec:
-            position = tuple(_position_column(ref, name) for name in (ref.table.ra, ref.table.dec))
+        position = _position(ref)
+        if position:
             call = Call(type="INTEGER", function=function, arguments=(*position, *numbers))
             tests.append(op.compare("=", call, op.number(1)))
         elif not _placed_by_another(ref, partitioned, links):
             hint = "Join its director by the key."
             raise self.error(node, "bad-query", f"{node.name} cannot place {ref.alias}, which has no position.", hint)
     return tests
+
+
+def _position(ref: TableRef) -> tuple[Expression, ...]:
+    """(ra, dec) of a row, or () where it has none. An attached table may say only its cell, good to 0.4 mas."""
+    table = ref.table
+    if table.ra and table.dec:
+        return _position_column(ref, table.ra), _position_column(ref, table.dec)
+    if table.attached is not None and table.attached.of_points and table.cell_column:
+        cell = ColumnRef(type="BIGINT", table=ref.alias, column=table.cell_column)
+        calls = ("healpix_ra", "healpix_dec")
+        return tuple(Call(type="DOUBLE", function=name, arguments=(op.number(29), cell)) for name in calls)
+    return ()
 
 
 def _position_column(ref: TableRef, name: str) -> ColumnRef:
