@@ -92,7 +92,11 @@ def arrow_type(name: str) -> pa.DataType:
         return pa.decimal128(38, 0)
     if name.startswith("STRUCT(") and name.endswith(")"):
         return pa.struct(_struct_fields(name[7:-1]))
-    raise QskyError("bad-columns", f"{name!r} is not a type Qsky stores.", hint=f"Known: {', '.join(_SIMPLE)}.")
+    raise QskyError(
+        "bad-columns",
+        f"{name!r} is not a type Qsky stores.",
+        hint=f"Known: {', '.join(_SIMPLE)}, HUGEINT, DECIMAL(p,s).",
+    )
 
 
 def _struct_fields(text: str) -> list[pa.Field]:

@@ -87,7 +87,7 @@ def _refuse_reserved(source: SourceFile, columns: Sequence[Named]) -> None:
             raise QskyError(
                 "bad-columns",
                 f"The file {source.name} has a column {column.raw.name}, a name that Qsky keeps for itself.",
-                hint=f"Rename it with --rename {column.raw.name}=NEW, or leave it out with --drop {column.raw.name}; "
+                hint=f"Rename it with --rename {column.raw.name}=NEW, or leave it out with --omit {column.raw.name}; "
                 "of a HATS catalogue, name the folder, not its files.",
             )
 
@@ -225,5 +225,5 @@ def stored(column: Named) -> pa.DataType:
         raise QskyError(
             "bad-columns",
             f"The column {column.name} has the type {column.raw.arrow}, which Qsky does not store.",
-            hint=f"Leave it out with --drop {column.raw.name}.",
+            hint=f"Leave it out with --omit {column.raw.name}.",
         ) from error

@@ -74,12 +74,14 @@ def find_shape(source: SourceFile, options: ReadOptions) -> CsvShape:
         raise QskyError(
             "bad-format",
             f"The file {source.name} is not UTF-8 text.",
-            hint="If it is a table in another encoding, convert it to UTF-8 or name the encoding.",
+            hint="If it is a table in another encoding, convert it to UTF-8 first.",
         )
     backslash = options.ddl is not None or re.search(rb"(^|\t|\n)\\N(\t|\r?\n|$)", head) is not None
     comments, records = _split_dump(head) if backslash else _split_head(head, options.encoding)
     if not records:
-        raise QskyError("no-input", f"The file {source.name} holds no rows and no header.")
+        raise QskyError(
+            "no-input", f"The file {source.name} holds no rows and no header.", hint="Check how it was made."
+        )
     texts = [record.text for record in records]
     delimiter = "\t" if backslash and options.delimiter is None else _delimiter(texts, options)
     first = fields_of(texts[0], delimiter, backslash)
@@ -203,6 +205,7 @@ def _names(
             raise QskyError(
                 "bad-columns",
                 f"The file {source.name} has {len(first)} columns, but {len(given)} names were given.",
+                hint="Give one --column NAME for each, in the order of the file.",
             )
         return list(given), False
     numbers = [_NUMBER.match(name.strip()) is not None for name in first if name.strip()]
@@ -215,7 +218,7 @@ def _names(
         raise QskyError(
             "bad-columns",
             f"The file {source.name} has no header: its first line is {', '.join(first[:4])}{', ...' * (len(first) > 4)}.",
-            hint="Name the columns: --columns a,b,c.",
+            hint="Name its columns, one --column NAME for each.",
         )
     return first, True
 

@@ -50,7 +50,8 @@ def build_index(
         old_places, old_cells = lookup(store.folder, table.index, keys)
         repeats = keys.repeats()
         if (repeats.any() or len(old_places)) and not allow_duplicates:
-            raise _duplicates(table, keys, np.union1d(np.flatnonzero(repeats), old_places), settings)
+            repeated = keys.take(np.union1d(np.flatnonzero(repeats), old_places))
+            raise _duplicates(table, repeated, columns, settings)
         leaves = tiling.leaf_of(cells)
         unique &= not bool(np.any(repeats[1:] & (leaves[1:] != leaves[:-1])))
         unique &= bool(np.all(tiling.leaf_of(old_cells) == leaves[old_places]))
@@ -108,13 +109,25 @@ def _between(values: Ints, low: int | None, high: int | None) -> Ints:
     return np.flatnonzero(inside)
 
 
-def _duplicates(table: Table, keys: Keys, places: Ints, settings: Settings) -> QskyError:
-    examples = ""
-    if keys.low is None:
-        values = np.unique(keys.high[places])[: settings.rejects_shown]
-        examples = f": {', '.join(map(str, values))}{', ...' if len(places) > len(values) else ''}"
+def _duplicates(table: Table, repeated: Keys, columns: KeyColumns, settings: Settings) -> QskyError:
+    rows = "1 row repeats" if len(repeated) == 1 else f"{len(repeated)} rows or more repeat"
     return QskyError(
         "duplicate-keys",
-        f"The key {table.key} of the director {table.name} is not unique; {len(places)} rows or more repeat a key{examples}.",
+        f"The key {table.key} of the director {table.name} is not unique; {rows} a key: "
+        f"{', '.join(_spelled(repeated, columns, settings.rejects_shown))}.",
         hint="Load each key once, or pass --allow-duplicate-keys (joins on this key are then slower).",
     )
+
+
+def _spelled(repeated: Keys, columns: KeyColumns, shown_max: int) -> list[str]:
+    """The first of these keys as the user wrote them: the sortable form of a text is a hash."""
+    wanted = np.unique(repeated.high)[:shown_max]
+    found: dict[int, str] = {}
+    for column, _ in columns():
+        high = keys_of(column).high
+        for place in np.flatnonzero(np.isin(high, wanted)):
+            found.setdefault(int(high[place]), str(column[int(place)].as_py()))
+        if len(found) == len(wanted):
+            break
+    more = ["..."] if len(np.unique(repeated.high)) > len(wanted) else []
+    return [found[high] for high in wanted.tolist()] + more

@@ -250,7 +250,11 @@ def _tiling(work: _Load, table: Table, counts: CountMap, runs: Runs) -> tuple[Ti
 
 def _refuse_empty(work: _Load, rows: int) -> None:
     if rows == 0:
-        raise QskyError("empty-load", f"There are no rows to load into {work.request.database}.{work.request.table}.")
+        raise QskyError(
+            "empty-load",
+            f"There are no rows to load into {work.request.database}.{work.request.table}.",
+            hint="Check the sources; the table is as it was.",
+        )
 
 
 def _refuse_ambiguous_directors(work: _Load, table: Table, indexed: Indexed) -> None:
@@ -258,7 +262,9 @@ def _refuse_ambiguous_directors(work: _Load, table: Table, indexed: Indexed) -> 
     existing = existing_table(work.base, table.name)
     if existing and not indexed.unique and dependents_of(work.base, existing):
         raise QskyError(
-            "duplicate-keys", f"Keys of {table.name} would lie in several chunks while other tables are placed by them."
+            "duplicate-keys",
+            f"Keys of {table.name} would lie in several chunks while other tables are placed by them.",
+            hint="Give the new rows keys of their own, or drop the other tables first.",
         )
 
 

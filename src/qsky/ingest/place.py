@@ -100,9 +100,11 @@ def as_key(column: Any, director: Table) -> Any:
     try:
         return pc.cast(column, wanted)
     except pa.ArrowException as error:
+        why = str(error).rstrip(".")
         raise QskyError(
             "family-mismatch",
-            f"The keys are {column.type} and cannot all be keys of {director.name}, which are {own.type}: {error}.",
+            f"The keys are {column.type} and cannot all be keys of {director.name}, which are {own.type}: {why}.",
+            hint="Is this the column that holds the director's key? Name another with --key.",
         ) from error
 
 

@@ -61,7 +61,7 @@ def read_schema(sources: Sequence[SourceFile], options: ReadOptions, settings: S
         check_duplicates(source, table)
     columns = [_described(column, felis) for column in union(list(zip(sources, tables, strict=True)), said)]
     for name in options.types:
-        required(columns, name, "of --type")
+        required(columns, name, "named by --type")
     position = _position(columns, sources, options)
     key = required(columns, options.key, "the key") if options.key else None
     targets = tuple(_target(c, position, key, sources, tables, options) for c in columns)

@@ -41,12 +41,13 @@ def _chosen(source: SourceFile, units: Any, options: ReadOptions) -> Any:
     tables = [at for at, unit in enumerate(units) if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
     if options.hdu is not None:
         if options.hdu not in tables:
-            raise QskyError("bad-format", f"HDU {options.hdu} of {source.name} is no table.", hint=f"Tables: {tables}.")
+            known = f"It has tables in HDU {', '.join(map(str, tables))}." if tables else "It has no tables at all."
+            raise QskyError("bad-format", f"HDU {options.hdu} of {source.name} is no table.", hint=known)
         return units[options.hdu]
     if not tables and source.unpacked().stat().st_size % _BLOCK_BYTES:
         raise corrupt(source.name, "it ends in the middle of a block")
     if not tables:
-        raise QskyError("bad-format", f"The FITS file {source.name} holds no table.")
+        raise QskyError("bad-format", f"The FITS file {source.name} holds no table.", hint="Images cannot be loaded.")
     return units[tables[0]]
 
 

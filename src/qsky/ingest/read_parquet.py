@@ -15,9 +15,14 @@ def scan(source: SourceFile, options: ReadOptions) -> RawTable:
     try:
         file = pq.ParquetFile(source.unpacked())
     except (pa.ArrowException, OSError) as error:
-        raise corrupt(source.name, str(error).splitlines()[0]) from error
+        raise corrupt(source.name, _why(error)) from error
     columns = [_column(field) for field in file.schema_arrow if field.name not in source.drop]
     return RawTable(tuple(columns), file.metadata.num_rows)
+
+
+def _why(error: Exception) -> str:
+    said = str(error).splitlines()[0].rstrip(" .:")
+    return "it is no Parquet file or its end is missing" if "magic bytes" in said else f"it is damaged ({said})"
 
 
 def _column(field: pa.Field) -> RawColumn:
@@ -37,4 +42,4 @@ def batches(source: SourceFile, table: RawTable, options: ReadOptions, rows: int
             yield RawBatch(columns, batch.num_rows, numbered_rows(columns, first))
             first += batch.num_rows
     except (pa.ArrowException, OSError) as error:
-        raise corrupt(source.name, str(error).splitlines()[0]) from error
+        raise corrupt(source.name, _why(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,11 +76,22 @@ def _parsed(source: SourceFile, options: ReadOptions, settings: Settings) -> Any
             document = parse(path, verify="ignore")
             tables = list(document.iter_tables())
     except (OSError, ValueError, TypeError, IndexError, KeyError, EOFError, VOTableSpecError) as error:
-        raise corrupt(source.name, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise corrupt(source.name, _why(error)) from error
     at = options.table or 0
     if at >= len(tables):
-        raise QskyError("bad-format", f"The VOTable {source.name} has {len(tables)} tables; there is no table {at}.")
+        raise QskyError(
+            "bad-format",
+            f"The VOTable {source.name} has no table {at}.",
+            hint=f"It has {len(tables)}, counted from 0.",
+        )
     return tables[at]
+
+
+def _why(error: Exception) -> str:
+    """What the parser says, with its `line:column:` in words."""
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    place = re.match(r"(\d+):\d+: (.*)", said)
+    return f"its XML is damaged or cut off in line {place[1]} ({place[2]})" if place else said
 
 
 def _columns(table: Any) -> dict[str, pa.Array]:

@@ -81,7 +81,7 @@ class RejectsWriter:
         raise QskyError(
             "too-many-rejects",
             f"{self.count} {rows} {were} {so_far}refused, more than the {self.rejects_max} that are allowed: "
-            f"{'; '.join(self.examples)}. All of them are listed in {self.path}.",
+            f"{'; '.join(self.examples)}; {self.path} quotes {'it' if self.count == 1 else 'them'}.",
             hint="Mend the rows, name the values that mean NULL with --null, or let the load leave rows out with "
             f"--max-rejects {self._suggested()}.",
         )

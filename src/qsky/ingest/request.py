@@ -79,7 +79,11 @@ def check_request(request: LoadRequest, base: Revision) -> Table | None:
             )
         return None
     if table.attached is not None:
-        raise QskyError("read-only", f"{name} is attached; it is read where it lies and cannot be loaded into.")
+        raise QskyError(
+            "read-only",
+            f"{name} is attached; it is read where it lies and cannot be loaded into.",
+            hint="Load into a table of another name.",
+        )
     if request.mode == "create":
         raise QskyError("family-mismatch", f"The table {name} exists already.", hint="Pass --append or --replace.")
     if request.mode == "append":
@@ -100,7 +104,11 @@ def _check_append(request: LoadRequest, table: Table, name: str) -> None:
     for what, value in wanted.items():
         have = getattr(table, what)
         if value and str(value).lower() != str(have).lower():
-            raise QskyError("family-mismatch", f"{name} has {what} {have or 'none'}, not {value}.")
+            raise QskyError(
+                "family-mismatch",
+                f"{name} has {what} {have or 'none'}, not {value}.",
+                hint="Leave that option out of an append.",
+            )
     if request.overlap_arcsec is not None and request.overlap_arcsec != table.overlap_arcsec:
         raise QskyError(
             "family-mismatch",
@@ -142,11 +150,14 @@ def director_of(request: LoadRequest, base: Revision) -> Table | None:
         if director is None or director.attached is not None:
             raise QskyError("no-such-table", f"There is no director {request.database}.{name}.", hint="Load it first.")
         if director.kind is not Kind.DIRECTOR or not director.key:
-            raise QskyError("family-mismatch", f"{request.database}.{name} is not a director with a key.")
+            raise QskyError(
+                "family-mismatch", f"{request.database}.{name} is not a director with a key.", hint="Name one that is."
+            )
         if not director.key_unique:
             raise QskyError(
                 "family-mismatch",
                 f"The key of {request.database}.{name} is not unique, so nothing can be placed by it.",
+                hint="Load the director again with each key once, or this table with --replicated.",
             )
     return directors[0]
 

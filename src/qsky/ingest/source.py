@@ -161,7 +161,9 @@ class RawBatch:
 def corrupt(name: str, why: str) -> QskyError:
     """The error for a file that is truncated or damaged."""
     return QskyError(
-        "corrupt-file", f"The file {name} cannot be read: {why}.", hint="Fetch it again or check it where it came from."
+        "corrupt-file",
+        f"The file {name} cannot be read: {why.rstrip('.')}.",
+        hint="Fetch it again or check it where it came from.",
     )
 
 

@@ -92,7 +92,7 @@ def _sources(
         names = sorted(glob.glob(str(path), recursive=True))
         files = [Path(name) for name in names if Path(name).is_file()]
         if not files:
-            raise QskyError("no-input", f"There is no file or folder {text}.")
+            raise QskyError("no-input", f"There is no file or folder {text}.", hint="Check the name.")
         yield from (_source(str(file), file, scratch, wanted) for file in files)
 
 
@@ -157,7 +157,7 @@ def _source(name: str, path: Path, scratch: Path, wanted: Format | None) -> Sour
         with path.open("rb") as file:
             first = file.read(_FIRST_BYTES)
     if size == 0:
-        raise QskyError("corrupt-file", f"The file {name} is empty.")
+        raise QskyError("corrupt-file", f"The file {name} is empty.", hint="Fetch it again or leave it out.")
     compressed = first[:2] == b"\x1f\x8b"
     if compressed:
         first = _first_unpacked(name, path)
