@@ -9,19 +9,20 @@ from sqlglot import exp
 from qsky.catalog.model import HEALPIX_COLUMN, Kind
 from qsky.errors import QskyError
 from qsky.sql import operators as op
+from qsky.sql.aggregates import aggregate_named, bind_aggregate
 from qsky.sql.functions import Function, describe_mismatch, find_function, function_names
 from qsky.sql.geometry import GEOMETRY, bind_geometry
-from qsky.sql.query import AGGREGATES, Aggregate, Binary, Call, Case, ColumnRef, Expression, IsNull, Literal_
+from qsky.sql.query import Binary, Call, Case, ColumnRef, Expression, IsNull, Literal_
 from qsky.sql.scope import near_miss
-from qsky.sql.types import NULL, family, is_exact, is_number, sum_type
+from qsky.sql.types import is_exact
+from qsky.sql.windows import WINDOW_NAMES
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
 
 _RESTRICTOR: Final = "qserv_areaspec_"
 _LATER: Final = frozenset({
-    "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "GROUP_CONCAT", "BIT_AND", "BIT_OR",
-    "BIT_XOR", "MEDIAN", "QUANTILE", "PERCENTILE", "NOW", "CURDATE", "CURTIME", "SYSDATE", "RAND", "UUID", "DATE_ADD",
+    "NOW", "CURDATE", "CURTIME", "SYSDATE", "RAND", "UUID", "DATE_ADD",
     "DATE_SUB", "DATE_FORMAT", "DATEDIFF",
 })  # fmt: skip
 
@@ -31,8 +32,11 @@ def bind_call(self: Binder, node: Any) -> Expression:
     self.only(node, "this", "expressions")
     name = node.name
     upper = name.upper()
-    if upper in AGGREGATES:
-        return _aggregate(self, node, upper)
+    form = aggregate_named(name, self.parsed.lang)
+    if form is not None:
+        return bind_aggregate(self, node, form)
+    if upper in WINDOW_NAMES:
+        raise self.error(node, "bad-query", f"{upper} needs OVER (...).")
     if any(isinstance(argument, exp.Star | exp.Distinct) for argument in node.expressions):
         raise self.error(node, "syntax", f"* and DISTINCT have no meaning in {name}(...).")
     if self.parsed.lang == "adql" and upper in GEOMETRY:
@@ -121,60 +125,13 @@ def _cell_of_director(self: Binder, arguments: list[Expression]) -> Expression |
         return None
     if not (isinstance(ra, ColumnRef) and isinstance(dec, ColumnRef) and ra.table == dec.table):
         return None
-    table = next(s.ref.table for s in self.scope.sources if s.ref.alias == ra.table)
+    ref = self.tables.by_alias.get(ra.table)
+    if ref is None:
+        return None
+    table = ref.table
     own = table.kind is Kind.DIRECTOR and table.attached is None
     if not own or (ra.column, dec.column) != (table.ra, table.dec):
         return None
     cell = ColumnRef(type="BIGINT", table=ra.table, column=HEALPIX_COLUMN)
     shift = op.number(2 * (29 - order.value))
     return Binary(type="BIGINT", operator=">>", left=cell, right=shift)
-
-
-# -- aggregates
-
-
-def _aggregate(self: Binder, node: Any, name: str) -> Expression:
-    if self.inside_aggregate:
-        raise self.error(node, "bad-query", f"{name} stands inside another aggregate.")
-    if not self.aggregates:
-        hint = "Use HAVING to filter groups." if self.clause == "WHERE" else ""
-        raise self.error(node, "bad-query", f"The aggregate {name} cannot stand in {self.clause}.", hint)
-    given = node.expressions
-    if len(given) == 1 and isinstance(given[0], exp.Star):
-        if name != "COUNT":
-            raise self.error(node, "bad-argument", f"{name}(*) has no meaning.")
-        return Aggregate(type="BIGINT", function="COUNT", arguments=())
-    distinct = len(given) == 1 and isinstance(given[0], exp.Distinct)
-    inner = self.within_aggregate()
-    arguments = [op.as_value(inner.bind(a)) for a in (given[0].expressions if distinct else given)]
-    if not arguments or (len(arguments) > 1 and not (name == "COUNT" and distinct)):
-        raise self.error(node, "bad-argument", f"{name} takes 1 argument, not {len(arguments)}.")
-    _check_aggregate(self, node, name, arguments, distinct)
-    if name in ("SUM", "AVG"):
-        arguments = [op.to_number(argument, name) for argument in arguments]
-    distinct = distinct and name == "COUNT"
-    kind = _aggregate_type(name, arguments[0].type)
-    return Aggregate(type=kind, function=name, arguments=tuple(arguments), distinct=distinct)
-
-
-def _check_aggregate(self: Binder, node: Any, name: str, arguments: list[Expression], distinct: bool) -> None:
-    kind = arguments[0].type
-    if name in ("SUM", "AVG"):
-        if distinct:
-            raise self.error(node, "not-supported", f"{name}(DISTINCT ...) is not supported yet.")
-        if not (is_number(kind) or kind in ("BOOLEAN", NULL)):
-            raise self.error(node, "type-mismatch", f"{name} needs a number, not {family(kind)}.")
-    folded = (name == "COUNT" and distinct) or name in ("MIN", "MAX")
-    if folded and op.collation_of(*arguments) == "ci":
-        hint = "Use LOWER(...) inside it."
-        raise self.error(node, "not-supported", f"{name} of a column that ignores case is not supported yet.", hint)
-
-
-def _aggregate_type(name: str, kind: str) -> str:
-    if name == "COUNT":
-        return "BIGINT"
-    if name == "AVG":
-        return "DOUBLE"
-    if kind == NULL:
-        return "DOUBLE" if name == "SUM" else "INTEGER"
-    return sum_type(kind) if name == "SUM" else kind

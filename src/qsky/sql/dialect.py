@@ -42,11 +42,39 @@ def _case(reader: Any) -> Any:
     return reader._parse_case()
 
 
+class GroupConcat(exp.Expression):  # type: ignore[misc]
+    """GROUP_CONCAT with what may stand in its parentheses: the arguments (the separator last), and an order."""
+
+    arg_types = {"expressions": True, "order": False}
+
+    @property
+    def name(self) -> str:
+        return "GROUP_CONCAT"
+
+
+def _group_concat(reader: Any) -> Any:
+    """GROUP_CONCAT([DISTINCT] a [, ...] [ORDER BY ...] [SEPARATOR ','])."""
+    distinct = reader._match(TokenType.DISTINCT)
+    given = reader._parse_csv(reader._parse_disjunction)
+    if len(given) > 1:
+        given = [exp.Anonymous(this="CONCAT", expressions=given)]
+    order = reader._parse_order()
+    separator = None
+    if reader._match_text_seq("SEPARATOR"):
+        separator = reader._parse_string()
+        if separator is None:
+            reader.raise_error("Expecting a text after SEPARATOR")
+    if distinct:
+        given = [exp.Distinct(expressions=given)]
+    expressions = [*given, separator] if separator is not None else given
+    return reader.expression(GroupConcat(expressions=expressions, order=order.expressions if order else None))
+
+
 class _Strict(parser.Parser):  # type: ignore[misc]
     """What the three parsers share."""
 
     FUNCTIONS: Any = {}
-    FUNCTION_PARSERS: Any = {"CAST": _cast}
+    FUNCTION_PARSERS: Any = {"CAST": _cast, "GROUP_CONCAT": _group_concat}
     NO_PAREN_FUNCTIONS: Any = {}
     NO_PAREN_FUNCTION_PARSERS: Any = {"CASE": _case}
     FUNC_TOKENS: Any = parser.Parser.FUNC_TOKENS | {TokenType.MOD, TokenType.TRUNCATE, TokenType.YEAR}

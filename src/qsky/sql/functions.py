@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from qsky.sql.aggregates import AGGREGATE_NAMES
 from qsky.sql.types import family, is_exact, is_number, is_text, is_time
 
 AB_ZERO: Final = 48.6
@@ -271,7 +272,7 @@ def find_function(name: str, lang: str, arguments: int) -> Function | None:
 
 def function_names() -> list[str]:
     """Every name a user may write, for hints."""
-    return [*FUNCTIONS, *_ALIASES, "MOD", "IF", "ISNULL", "COUNT", "SUM", "MIN", "MAX", "AVG"]
+    return [*FUNCTIONS, *_ALIASES, "MOD", "IF", "ISNULL", *AGGREGATE_NAMES]
 
 
 _SLOT: Final = re.compile(r"\{(\d|\*|\||nulls)(?::(-?\d+))?\}")

@@ -15,6 +15,7 @@ from typing import Any, Final
 from qsky.sql.query import (
     Between,
     Binary,
+    Call,
     Case,
     Cast,
     ColumnRef,
@@ -266,6 +267,16 @@ def _time_like(expression: Expression, other: str) -> Expression:
 def collation_of(*expressions: Expression) -> str:
     """ "ci" if a column among them compares without case."""
     return "ci" if any(isinstance(e, ColumnRef) and e.collation == "ci" for e in expressions) else ""
+
+
+def lowered(expression: Expression) -> Expression:
+    """Text without its case."""
+    return Call(type="VARCHAR", function="LOWER", arguments=(expression,))
+
+
+def without_case(expression: Expression) -> Expression:
+    """Text that ignores case as it is sorted and grouped, anything else as it is."""
+    return lowered(expression) if collation_of(expression) == "ci" else expression
 
 
 # -- logic

@@ -34,11 +34,11 @@ _FOREIGN: Final[dict[str, frozenset[str]]] = {
 
 @dataclass(frozen=True)
 class Parsed:
-    """A SELECT as a tree. `revisions` maps the end of a table's name in the text to the revision asked for."""
+    """A query as a tree. `revisions` maps the end of a table's name in the text to the revision asked for."""
 
     text: str
     lang: Lang
-    tree: exp.Select
+    tree: exp.Query
     revisions: Mapping[int, int] = field(default_factory=dict)
 
     def place(self, node: Any) -> Place:
@@ -62,7 +62,7 @@ def place_at(text: str, offset: int) -> Place:
 
 
 def parse(text: str, lang: str, settings: Settings) -> Parsed:
-    """The tree of a text that is exactly one SELECT.
+    """The tree of a text that is exactly one query.
 
     Raises limit-text, syntax, not-supported, usage (for an unknown language).
     """
@@ -127,9 +127,9 @@ def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
         if token.token_type is TokenType.SEMICOLON:
             raise _fail(text, found[at + 1].start, "not-supported", "Only one statement can be answered at a time.")
     first = found[0]
-    if first.token_type is TokenType.WITH:
-        raise _fail(text, first.start, "not-supported", "WITH (common table expressions) is not supported yet.")
-    opens = first.token_type is TokenType.L_PAREN or (lang == "duckdb" and first.token_type is TokenType.FROM)
+    opens = first.token_type in (TokenType.L_PAREN, TokenType.WITH) or (
+        lang == "duckdb" and first.token_type is TokenType.FROM
+    )
     if first.token_type is not TokenType.SELECT and not opens:
         raise _fail(
             text,
@@ -207,17 +207,13 @@ def _reason(said: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Select:
+def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Query:
     tree = trees[0] if trees else None
-    if isinstance(tree, exp.SetOperation):
-        raise _fail(text, 0, "not-supported", f"{tree.key.upper()} is not supported yet.")
-    if not isinstance(tree, exp.Select) or len(trees) != 1:
-        raise _fail(text, 0, "not-supported", "Qsky answers a plain SELECT; this statement is not one.")
+    if not isinstance(tree, exp.Select | exp.SetOperation | exp.Subquery) or len(trees) != 1:
+        raise _fail(text, 0, "not-supported", "Qsky answers SELECT; this statement is not one.")
     deep = _first_below(tree, depth_max)
     if deep is not None:
         raise _too_deep(text, min((n.meta["start"] for n in deep.walk() if "start" in n.meta), default=0), depth_max)
-    if not tree.expressions:
-        raise _fail(text, 0, "syntax", f"The query is not valid {TITLES[lang]}: SELECT names nothing to show.")
     return tree
 
 
