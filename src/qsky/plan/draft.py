@@ -8,12 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from qsky.catalog.model import HEALPIX_COLUMN
-from qsky.catalog.snapshot import TableSnapshot
+from qsky.catalog.model import HEALPIX_COLUMN, Column, Kind, Table
+from qsky.catalog.snapshot import NO_PARTS, TableSnapshot
 from qsky.config import Settings
 from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Given, Near, Note, Plan, Reading, Ref, Team
 from qsky.plan.predicate import Fact
-from qsky.sql.query import Expression, From, Join, Query, TableRef, columns_in, conjuncts, expressions_of
+from qsky.sql.query import (
+    Combined,
+    Expression,
+    From,
+    GivenRef,
+    Join,
+    Query,
+    TableRef,
+    columns_in,
+    conjuncts,
+    expressions_of,
+    sources_of,
+)
+from qsky.sql.statement import given_name
 
 
 @dataclass(frozen=True)
@@ -58,12 +71,13 @@ class Draft:
     @property
     def nested(self) -> frozenset[str]:
         """Aliases of the references in nested queries."""
-        return frozenset(ref.alias for sub in self.query.nested if sub.query for ref in sub.query.tables)
+        queries = [sub.query for sub in self.query.nested if sub.query is not None]
+        return frozenset(leaf.alias for query in queries for leaf in sources_of(query.source))
 
     def owner(self, alias: str) -> Query:
         """The query in whose FROM a reference stands."""
         queries = [self.query, *(sub.query for sub in self.query.nested if sub.query is not None)]
-        return next(query for query in queries if any(ref.alias == alias for ref in query.tables))
+        return next(query for query in queries if any(leaf.alias == alias for leaf in sources_of(query.source)))
 
 
 def optional_in(query: Query) -> frozenset[str]:
@@ -84,15 +98,32 @@ def all_tables(query: Query) -> tuple[TableRef, ...]:
     return (*query.tables, *(ref for sub in query.nested if sub.query is not None for ref in sub.query.tables))
 
 
-def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot]) -> dict[str, Ref]:
+def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) -> dict[str, Ref]:
     """The references of a query by alias, in the order of FROM, each with the columns the query reads of it."""
-    used: dict[str, set[str]] = {ref.alias: set() for ref in all_tables(query)}
     queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
+    leaves = [leaf for each in queries for leaf in sources_of(each.source) if not isinstance(leaf, Combined)]
+    used: dict[str, set[str]] = {leaf.alias: set() for leaf in leaves}
     for expression in (expression for each in queries for expression in expressions_of(each)):
         for alias, column in columns_in(expression):
             if alias in used:
                 used[alias].add(column)
-    return {alias: Ref(alias, snapshots[alias], _columns(snapshots[alias], names)) for alias, names in used.items()}
+    found = {}
+    for leaf in leaves:
+        if isinstance(leaf, GivenRef):
+            found[leaf.alias] = _given_ref(leaf, given)
+        else:
+            snapshot = snapshots[leaf.alias]
+            found[leaf.alias] = Ref(leaf.alias, snapshot, _columns(snapshot, used[leaf.alias]))
+    return found
+
+
+def _given_ref(leaf: GivenRef, given: Given) -> Ref:
+    """The rows of a stage as a small table that is whole everywhere."""
+    name = given_name(leaf.stage)
+    columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
+    rows = given[name].num_rows if name in given else 0
+    table = Table(name, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
+    return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, name)
 
 
 def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str], ...]:

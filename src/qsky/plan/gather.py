@@ -16,7 +16,7 @@ from qsky.plan.leaves import places_in
 from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan
 from qsky.plan.near import condition, grids_of, tangent_axes, with_grid
 from qsky.plan.predicate import recognise
-from qsky.plan.spell import given_in, scan_width, template_of
+from qsky.plan.spell import scan_width, template_of
 from qsky.plan.split import answer_columns
 from qsky.sql.query import ColumnRef, Expression, Literal_, SubQuery, columns_in, conjunction, walk
 from qsky.sql.statement import Select, filled, from_text, hole, quoted, select_text, whole
@@ -26,12 +26,12 @@ def gather(draft: Draft) -> Draft:
     """The plan of a query whose joins no chunk can do alone."""
     if not draft.gather:
         return draft
-    scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(draft.refs))
-    known = sum(_bytes_known(draft, alias) for alias in draft.refs)
+    tables = [alias for alias, ref in draft.refs.items() if not ref.given]
+    scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(tables))
+    known = sum(_bytes_known(draft, alias) for alias in tables)
     if known > draft.settings.gather_bytes_max:
         raise too_much(known, draft.settings.gather_bytes_max, draft.gather)
     merge = _merge_text(draft, {scan.readings[0].ref.alias: scan.name for scan in scans})
-    given = given_in(merge + "".join(str(part) for scan in scans for part in scan.template), draft.given)
     said = ", ".join(f"{scan.readings[0].ref.alias} ({len(scan.batches)} fragments)" for scan in scans)
     done = draft.fired("gather", f"filtered and projected rows of {said} are joined in one place")
     total = sum(
@@ -46,7 +46,7 @@ def gather(draft: Draft) -> Draft:
         chunks_total=total,
         bytes=sum(scan.batches.bytes for scan in scans),
         gathers=True,
-        given=given,
+        given=draft.given,
     )
     return replace(done, plan=plan)
 
@@ -124,7 +124,7 @@ def _merge_text(draft: Draft, names: dict[str, str]) -> str:
     axes = tangent_axes(NO_BATCHES.starts, NO_BATCHES.ends)
 
     def relation(alias: str) -> str:
-        text = quoted(names[alias])
+        text = draft.refs[alias].given or quoted(names[alias])
         for grid in grids_of(alias, draft.nears, draft.refs):
             text = with_grid(text, grid, axes)
         return text

@@ -25,9 +25,9 @@ from qsky.sql.query import Query
 RULES: Final[tuple[Callable[[Draft], Draft], ...]] = (statistics, prune, join, batch, gather, split)
 
 
-def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot]) -> tuple[Probe, ...]:
+def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given | None = None) -> tuple[Probe, ...]:
     """The index lookups whose answers `plan` can use; `snapshots` by alias."""
-    refs = refs_of(query, snapshots)
+    refs = refs_of(query, snapshots, given or {})
     facts = facts_of(binding_predicates(query), refs)
     probes = (probe_of(fact, refs) for fact in facts if isinstance(fact, KeyIn))
     return tuple(dict.fromkeys(probe for probe in probes if probe is not None))
@@ -45,7 +45,7 @@ def plan(
     `snapshots` by alias; `answers` by probe, absent ones prune nothing; `given` are the rows of the stages it reads.
     Raises limit-gather.
     """
-    draft = Draft(query, refs_of(query, snapshots), answers, settings, given or {})
+    draft = Draft(query, refs_of(query, snapshots, given or {}), answers, settings, given or {})
     for rule in RULES:
         draft = rule(draft)
         if draft.plan is not None:

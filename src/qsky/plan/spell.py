@@ -41,6 +41,9 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
     axes = tangent_axes(batch.starts, batch.ends) if any(reading.grids for reading in scan.readings) else None
     inputs, relations = [], {}
     for reading in scan.readings:
+        if reading.ref.given:
+            relations[reading.name] = _relation(reading, reading.ref.given, None, axes)
+            continue
         cells = _cells_read(reading, batch)
         source = _input(reading, batch, cells, names[reading.name])
         inputs.append(source)

@@ -15,7 +15,7 @@ from qsky.plan.model import PIECES, Plan, Scan
 from qsky.plan.near import condition
 from qsky.plan.partial import split_aggregates, unsplittable
 from qsky.plan.rewrite import has_window, replaced, windows_in
-from qsky.plan.spell import given_in, template_of
+from qsky.plan.spell import template_of
 from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query, walk
 from qsky.sql.statement import Select, from_text, select_text, whole
 
@@ -57,7 +57,7 @@ def split(draft: Draft) -> Draft:
         chunks_total=draft.chunks_total,
         bytes=draft.batches.bytes,
         gathers=halves.collects,
-        given=given_in(under + (merge or ""), draft.given),
+        given=draft.given,
     )
     return replace(done, plan=plan)
 

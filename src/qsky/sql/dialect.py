@@ -30,7 +30,7 @@ class PlacedError(ParseError):  # type: ignore[misc]
     """A syntax error that knows the character it is about; sqlglot backtracks on its own kind of error only."""
 
     def __init__(self, message: str, offset: int) -> None:
-        super().__init__(message)
+        super().__init__(message, [{"description": message}])  # sqlglot adds to the first where it tries another way
         self.offset = offset
 
 

@@ -1,7 +1,7 @@
 """Typed queries as DuckDB's SQL: the words between the expressions, which sql.print alone writes. Pure.
 
-A table of the catalogue is left as a hole, its alias between two NUL characters, which no other text has: plan fills it
-with the files of a fragment, or with the name of a gathered table. Rows of a stage are named `given_<n>`.
+A member of FROM is left as a hole, its alias between two NUL characters, which no other text has: plan fills it with
+the files of a fragment, the name of a gathered table, or that of the rows of a stage, `given_<n>`.
 """
 
 from __future__ import annotations
@@ -145,10 +145,8 @@ def from_text(source: From | None) -> str:
     """A FROM, with a hole for each table."""
     if source is None:
         return ""
-    if isinstance(source, TableRef):
+    if isinstance(source, TableRef | GivenRef):
         return f"{hole(source.alias)} AS {quoted(source.alias)}"
-    if isinstance(source, GivenRef):
-        return f"{given_name(source.stage)} AS {quoted(source.alias)}"
     if isinstance(source, Combined):
         return f"({_combined_text(source)}) AS {quoted(source.alias)}"
     left, right = from_text(source.left), from_text(source.right)
