@@ -32,6 +32,7 @@ from qsky.sql.query import (
 )
 from qsky.sql.scope import Alias, Scope
 from qsky.sql.source import refuse_other_args
+from qsky.sql.terms import TERMS, row_equality, row_in, shifted
 from qsky.sql.types import NULL, family, is_text
 
 
@@ -144,6 +145,9 @@ def _radix(base: int) -> Callable[[Binder, Any], Expression]:
 
 def _arithmetic(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
+        moved = shifted(self, node)
+        if moved is not None:
+            return moved
         left, right = self.bind(node.this), self.bind(node.expression)
         if operator == "+" and "VARCHAR" in (left.type, right.type):
             raise op.Mismatch("The operator + adds numbers, not text.", "Use CONCAT to join texts.")
@@ -171,6 +175,9 @@ _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Nu
 def _comparison(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
         _no_chain(self, node)
+        rows = row_equality(self, node.this, node.expression) if operator in ("=", "<>") else None
+        if rows is not None:
+            return rows if operator == "=" else op.negation(rows)
         return op.compare(operator, self.bind(node.this), self.bind(node.expression))
 
     return bound
@@ -244,6 +251,9 @@ def _in(self: Binder, node: Any) -> Expression:
     if node.args.get("query") is not None:
         raise self.error(node, "not-supported", "IN (SELECT ...) is not supported yet.")
     self.only(node, "this", "expressions", "negate", "field")
+    rows = row_in(self, node)
+    if rows is not None:
+        return rows
     if not node.expressions:
         raise self.error(node, "syntax", "IN needs a list of values in parentheses.")
     operand = self.bind(node.this)
@@ -392,4 +402,5 @@ _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
     exp.Select: _subquery,
     exp.Exists: _subquery,
     exp.Window: _window,
+    **TERMS,
 }
