@@ -12,9 +12,9 @@ from qsky.errors import QskyError
 from qsky.sql import operators as op
 from qsky.sql.casts import read_time
 from qsky.sql.functions import FUNCTIONS, Function, describe_mismatch, find_function, function_names
-from qsky.sql.geometry import GEOMETRY, bind_geometry
-from qsky.sql.query import AGGREGATES, Aggregate, Binary, Call, ColumnRef, Expression, Literal_
+from qsky.sql.query import AGGREGATES, Aggregate, Binary, Call, Case, ColumnRef, Expression, Literal_
 from qsky.sql.scope import near_miss
+from qsky.sql.shapes import GEOMETRY, bind_geometry, spread_points
 from qsky.sql.special import bind_special
 from qsky.sql.types import NULL, family, is_exact, is_number, sum_type
 
@@ -26,6 +26,8 @@ _LATER: Final = frozenset({
     "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "GROUP_CONCAT", "MEDIAN", "QUANTILE",
     "PERCENTILE", "UUID",
 })  # fmt: skip
+# What compares texts: by lower case where a column says so.
+_IN_ANY_CASE: Final = frozenset({"INSTR", "LOCATE", "STRCMP", "FIND_IN_SET"})
 # What scisql has for its own index, which Qsky does without.
 _OF_HTM: Final = frozenset({"S2CPOLYHTMRANGES", "S2CIRCLEHTMRANGES"})
 
@@ -48,7 +50,7 @@ def bind_call(self: Binder, node: Any) -> Expression:
     special = bind_special(self, node)
     if special is not None:
         return special
-    return _function_call(self, node, name, [self.bind(argument) for argument in node.expressions])
+    return _function_call(self, node, name, spread_points(self, node.expressions))
 
 
 def bind_function(self: Binder, node: Any, name: str, arguments: Sequence[Expression]) -> Expression:
@@ -63,6 +65,8 @@ def _function_call(self: Binder, node: Any, name: str, arguments: list[Expressio
     if function.name == "scisql_s2PtInCPoly" and len(arguments) == 3:
         function, arguments = _polygon_of_bytes(function, arguments)
     _check_arity(self, node, function, len(arguments))
+    if function.name in _IN_ANY_CASE and op.collation_of(*arguments) == "ci":
+        arguments = [_lower(argument) for argument in arguments]
     arguments = [_read(function, at, argument) for at, argument in enumerate(arguments)]
     for at, argument in enumerate(arguments):
         if not function.takes(at, argument.type):
@@ -90,6 +94,10 @@ def _check_arity(self: Binder, node: Any, function: Function, count: int) -> Non
     raise self.error(node, "bad-argument", f"{function.name} takes {wanted}, not {count}.")
 
 
+def _lower(argument: Expression) -> Expression:
+    return Call(type="VARCHAR", function="LOWER", arguments=(argument,)) if argument.type == "VARCHAR" else argument
+
+
 def _read(function: Function, at: int, argument: Expression) -> Expression:
     """A text in quotes where a time is wanted is one."""
     return read_time(argument) if function.letter(at) == "t" else argument
@@ -104,8 +112,10 @@ def _as_argument(function: Function, at: int, argument: Expression) -> Expressio
     if function.letter(at) == "i":
         return op.to_number(argument, function.name)
     argument = op.as_value(argument)
-    texts = function.letter(at) in ("s", "b") and argument.type not in ("VARCHAR", "BLOB", NULL)
-    return op.as_text(argument) if texts and not (function.name == "HEX" and is_exact(argument.type)) else argument
+    if function.name == "HEX" and is_number(argument.type):
+        return op.cast(argument, "BIGINT")
+    texts = function.letter(at) in ("s", "b") or function.name.startswith("CONCAT")
+    return op.as_text(argument) if texts and argument.type not in ("VARCHAR", "BLOB", NULL) else argument
 
 
 def _polygon_of_bytes(function: Function, arguments: list[Expression]) -> tuple[Function, list[Expression]]:
@@ -121,6 +131,8 @@ def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -
         shifted = _cell_of_director(self, arguments)
         if shifted is not None:
             return shifted
+    if function.name == "ROUND" and self.parsed.lang != "duckdb" and not op.is_decimal(arguments[0]):
+        function = FUNCTIONS["ROUND_EVEN"]
     if function.name == "scisql_s2PtInCPoly" and not all(op.is_literal_number(a) for a in arguments[2:]):
         return Call(type="INTEGER", function="qsky_inPolygonList", arguments=tuple(arguments))
     kind = function.result
@@ -128,8 +140,9 @@ def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -
         arguments = list(op.unify(arguments, function.name))
         kind = arguments[0].type
     elif function.result == "first":
+        equal = op.compare("=", arguments[0], arguments[1])
         kind = arguments[0].type
-        op.comparable(arguments[0], arguments[1])
+        return Case(type=kind, branches=((equal, op.null(kind)),), otherwise=arguments[0])
     elif function.result == "whole":
         kind = "BIGINT" if is_exact(arguments[0].type) else "DOUBLE"
     return Call(type=kind, function=function.name, arguments=tuple(arguments))

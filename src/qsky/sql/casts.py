@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from qsky.sql.operators import Mismatch, as_text, cast, number, time_literal
+from qsky.sql.operators import Mismatch, as_text, by_bytes, cast, number, time_literal
 from qsky.sql.query import Call, Expression, Literal_
-from qsky.sql.types import family, is_number, is_text, is_time
+from qsky.sql.types import family, is_exact, is_number, is_text, is_time
 
 _TYPES: Final[dict[Any, str]] = {
     exp.DataType.Type.TINYINT: "TINYINT",
@@ -27,11 +27,14 @@ _TYPES: Final[dict[Any, str]] = {
     exp.DataType.Type.TIMESTAMPTZ: "TIMESTAMP",
     exp.DataType.Type.BOOLEAN: "BOOLEAN",
 }
+_BYTES: Final = frozenset({exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY})
 _UNSIGNED: Final = frozenset({exp.DataType.Type.UBIGINT, exp.DataType.Type.UINT})
 
 
 def cast_to(operand: Expression, wanted: Any) -> Expression:
     """The operand as the type a CAST names. Raises Mismatch."""
+    if wanted.this in _BYTES and is_text(operand.type) and not wanted.expressions:
+        return by_bytes(operand)
     if wanted.this in _UNSIGNED:
         return _unsigned(operand)
     kind = _decimal(wanted) or _TYPES.get(wanted.this)
@@ -63,6 +66,8 @@ def _shortened(text: Expression, wanted: Any) -> Expression:
 def _unsigned(operand: Expression) -> Expression:
     """MySQL's UNSIGNED: a negative number counts from 2**64."""
     _check(operand, "HUGEINT")
+    if is_number(operand.type) and not is_exact(operand.type):
+        return Call(type="HUGEINT", function="UNSIGNED_OF_DECIMAL", arguments=(operand,))
     return Call(type="HUGEINT", function="UNSIGNED", arguments=(cast(operand, "HUGEINT"),))
 
 

@@ -19,6 +19,7 @@ MATHS: Final = (
     Function("FLOOR", "n", "whole", "floor(CAST({0} AS DOUBLE))", "CAST({0} AS BIGINT)"),
     Function("CEIL", "n", "whole", "ceil(CAST({0} AS DOUBLE))", "CAST({0} AS BIGINT)"),
     _rounding("ROUND", "n?i", "round"),
+    _rounding("ROUND_EVEN", "n?i", "round_even"),
     _rounding("TRUNCATE", "n?i", "trunc"),
     double("SQRT", when("{0} >= 0", "sqrt({0})")),
     double("CBRT", "cbrt({0})"),
@@ -49,7 +50,8 @@ MATHS: Final = (
 
 CHOICE: Final = (
     Function("COALESCE", "a*a", "same", "coalesce({*})"),
-    Function("NULLIF", "aa", "first", "CASE WHEN {0} = {1} THEN NULL ELSE {0} END"),
+    # bound as CASE, so that it compares as = does
+    Function("NULLIF", "aa", "first", ""),
     Function("GREATEST", "aa*a", "same", "CASE WHEN {nulls} THEN NULL ELSE greatest({*}) END"),
     Function("LEAST", "aa*a", "same", "CASE WHEN {nulls} THEN NULL ELSE least({*}) END"),
     Function("GREATEST_KNOWN", "a*a", "same", "greatest({*})"),
@@ -57,6 +59,7 @@ CHOICE: Final = (
 )
 
 BITS: Final = (
+    Function("UNSIGNED_OF_DECIMAL", "n", "HUGEINT", "greatest(CAST({0} AS HUGEINT), 0) + CAST({0} * 0 AS HUGEINT)"),
     Function("UNSIGNED", "n", "HUGEINT", "CASE WHEN {0} < 0 THEN {0} + 18446744073709551616 ELSE {0} END"),
     Function("BIT_COUNT", "i", "BIGINT", "bit_count(CAST({0} AS BIGINT))"),
     Function("BITWISE_AND", "ii", "BIGINT", "(CAST({0} AS BIGINT) & CAST({1} AS BIGINT))"),

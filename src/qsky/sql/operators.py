@@ -16,6 +16,7 @@ from typing import Any, Final
 from qsky.sql.query import (
     Between,
     Binary,
+    Call,
     Case,
     Cast,
     ColumnRef,
@@ -128,6 +129,8 @@ def as_text(expression: Expression) -> Expression:
         expression = cast(expression, "INTEGER")
     if isinstance(expression, Literal_) and isinstance(expression.value, int):
         return Literal_(type="VARCHAR", value=str(expression.value))
+    if expression.type == "DOUBLE":
+        return Call(type="VARCHAR", function="TEXT_OF_DOUBLE", arguments=(expression,))
     return cast(expression, "VARCHAR")
 
 
@@ -201,6 +204,19 @@ def bitwise(operator: str, left: Expression, right: Expression) -> Expression:
     if right.type == "BOOLEAN":
         right = cast(right, "INTEGER")
     return Binary(type="BIGINT", operator=operator, left=cast(left, "BIGINT"), right=right)
+
+
+def is_decimal(expression: Expression) -> bool:
+    """Whether MySQL would compute the number as an exact decimal: nothing floating goes into it but written numbers."""
+    if isinstance(expression, Literal_):
+        return True
+    if isinstance(expression, ColumnRef):
+        return not is_float(expression.type)
+    if isinstance(expression, Unary | Binary | Case):
+        return all(is_decimal(part) for part in expression.children() if part.type != "BOOLEAN")
+    if isinstance(expression, Cast) and expression.type == "DOUBLE":
+        return is_decimal(expression.operand)
+    return not is_float(expression.type)
 
 
 # -- comparison
@@ -298,6 +314,11 @@ def time_literal(text: str, kind: str) -> Literal_:
 def collation_of(*expressions: Expression) -> str:
     """ "ci" if a column among them compares without case."""
     return "ci" if any(isinstance(e, ColumnRef) and e.collation == "ci" for e in expressions) else ""
+
+
+def by_bytes(expression: Expression) -> Expression:
+    """The text compared with its case, whatever its column says."""
+    return replace(expression, collation="") if isinstance(expression, ColumnRef) else expression
 
 
 # -- logic

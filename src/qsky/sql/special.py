@@ -17,6 +17,7 @@ from qsky.sql.moments import SESSION_VALUES
 from qsky.sql.query import Call, Case, Expression, IsNull, Literal_
 from qsky.sql.times import UNITS, duckdb_format, moved_name
 from qsky.sql.types import is_exact, is_text, is_time
+from qsky.sql.units import conversion, unit_of
 from qsky.version import VERSION
 
 if TYPE_CHECKING:
@@ -92,6 +93,23 @@ def _joined_set(self: Binder, node: Any, given: list[Any]) -> Expression:
     if len(given) != 2:
         raise self.error(node, "syntax", "POSITION is written POSITION(part IN text).")
     return _made(self, node, "LOCATE", tuple(self.bind(each) for each in given))
+
+
+def _in_unit(self: Binder, node: Any, given: list[Any]) -> Expression:
+    """IN_UNIT(column, 'unit'): a factor known when the query is bound."""
+    value = self.bind(given[0])
+    unit = self.bind(given[1])
+    if not (isinstance(unit, Literal_) and is_text(unit.type)):
+        raise self.error(given[1], "bad-argument", "The unit of IN_UNIT must be a constant text.")
+    own = unit_of(value, {(s.ref.alias, c.name): c.unit for s in self.scope.sources for c in s.ref.table.columns})
+    if own is None:
+        hint = "IN_UNIT takes a column that says its unit, or its negative."
+        raise self.error(given[0], "bad-argument", "The unit of this value is not known.", hint)
+    try:
+        factor = conversion(own, str(unit.value))
+    except ValueError as wrong:
+        raise self.error(given[1], "bad-argument", str(wrong)) from None
+    return op.calculate("*", op.cast(op.to_number(value, "IN_UNIT"), "DOUBLE"), op.number(factor))
 
 
 # -- what a session knows
@@ -196,7 +214,7 @@ def _timestamp_add(self: Binder, node: Any, given: list[Any]) -> Expression:
 
 def _timestamp_diff(self: Binder, node: Any, given: list[Any]) -> Expression:
     unit = _unit(self, node, given[0])
-    ends = (_time(self, given[1]), _time(self, given[2]))
+    ends = tuple(op.cast(_time(self, each), "TIMESTAMP") for each in given[1:])
     return _made(self, node, f"{unit}S_BETWEEN", ends)
 
 
@@ -244,6 +262,7 @@ _SPECIAL: Final[dict[str, tuple[Special, int, int]]] = {
     "FIELD": (_field, 2, 1000),
     "ELT": (_elt, 2, 1000),
     "POSITION": (_joined_set, 1, 2),
+    "IN_UNIT": (_in_unit, 2, 2),
     "VERSION": (_version, 0, 0),
     **{name: (_asked("DATABASE"), 0, 0) for name in ("DATABASE", "SCHEMA", "CURRENT_DATABASE")},
     **{name: (_asked("USER"), 0, 0) for name in ("USER", "CURRENT_USER", "SESSION_USER")},
@@ -265,4 +284,4 @@ _SPECIAL: Final[dict[str, tuple[Special, int, int]]] = {
     "FROM_UNIXTIME": (_from_unixtime, 1, 2),
     "STR_TO_DATE": (_str_to_date, 2, 2),
 }  # fmt: skip
-_OF_ADQL: Final = frozenset({"MOD", "RAND"})
+_OF_ADQL: Final = frozenset({"MOD", "RAND", "IN_UNIT"})

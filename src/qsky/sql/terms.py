@@ -61,8 +61,8 @@ def _ilike(self: Binder, node: Any) -> Expression:
 
 def _collate(self: Binder, node: Any) -> Expression:
     """x COLLATE name: case counts where the name ends in _bin or _cs; anything else is refused."""
-    operand = self.bind(node.this)
-    if op.collation_of(operand) == "ci" or not node.expression.name.lower().endswith(("_bin", "_cs")):
+    operand = op.by_bytes(self.bind(node.this))
+    if not node.expression.name.lower().endswith(("_bin", "_cs")):
         hint = "Declare the column ci when it is loaded, or compare LOWER(...)."
         raise self.error(node, "not-supported", f"COLLATE {node.expression.name} is not supported.", hint)
     return operand
@@ -70,8 +70,8 @@ def _collate(self: Binder, node: Any) -> Expression:
 
 def _introduced(self: Binder, node: Any) -> Expression:
     """_utf8'text'"""
-    if not node.this.name.lower().startswith("_utf8"):
-        raise self.error(node, "not-supported", f"The character set {node.this.name[1:]} is not supported.")
+    if not str(node.this).lower().startswith("_utf8"):
+        raise self.error(node, "not-supported", f"The character set {str(node.this)[1:]} is not supported.")
     return self.bind(node.expression)
 
 

@@ -33,14 +33,25 @@ _LOCATE: Final = (
     f" WHEN {_FOUND} = 0 THEN 0 ELSE {_FOUND} + {_FROM} - 1 END"
 )
 _INSERTED: Final = (
-    "CASE WHEN {1} < 1 OR {1} > length({0}) THEN left({3}, 0) || {0}"
+    "CASE WHEN {2} IS NULL THEN NULL WHEN {1} < 1 OR {1} > length({0}) THEN left({3}, 0) || {0}"
     " WHEN {2} < 0 OR {1} + {2} > length({0}) THEN left({0}, {1} - 1) || {3}"
     " ELSE left({0}, {1} - 1) || {3} || substr({0}, {1} + {2}) END"
 )
 _SUBSTRING_INDEX: Final = (
-    "CASE WHEN {1} = '' OR {2} = 0 THEN left({0}, {2} * 0)"
-    f" WHEN {{2}} > 0 THEN array_to_string({_PIECES}[1:{{2}}], {{1}})"
-    f" ELSE array_to_string({_PIECES}[greatest(len({_PIECES}) + {{2}} + 1, 1):], {{1}}) END"
+    "CASE WHEN {nulls} THEN NULL WHEN {1} = '' OR {2} = 0 THEN left({0}, {2} * 0)"
+    f" ELSE list_reduce(CASE WHEN {{2}} > 0 THEN {_PIECES}[1:{{2}}]"
+    f" ELSE {_PIECES}[greatest(len({_PIECES}) + {{2}} + 1, 1):] END, lambda head, next: head || {{1}} || next) END"
+)
+
+# chr(123) and chr(125) are the braces of DuckDB's format, which would be slots here
+_DECIMALS: Final = "least(greatest({1}, 0), 30)"
+_FORMAT: Final = (
+    f"format(chr(123) || ':,.' || {_DECIMALS} || 'f' || chr(125),"
+    f" round(CAST({{0}} AS DOUBLE), CAST({_DECIMALS} AS INTEGER)))"
+)
+_FORMAT_WHOLE: Final = (
+    "format(chr(123) || ':,' || chr(125), CAST({0} AS BIGINT))"
+    f" || CASE WHEN {{1}} IS NULL THEN NULL WHEN {_DECIMALS} > 0 THEN rpad('.', CAST({_DECIMALS} + 1 AS INTEGER), '0') ELSE '' END"
 )
 
 _CASES: Final = (
@@ -60,6 +71,8 @@ _CASES: Final = (
 )
 
 _PARTS: Final = (
+    # MySQL's text of a DOUBLE: no .0, no + and no leading zeros in the exponent
+    _text("TEXT_OF_DOUBLE", "n", "regexp_replace(regexp_replace(CAST({0} AS VARCHAR), '\\.0$', ''), 'e\\+?(-?)0*', 'e\\1')"),
     _text("CONCAT", "a*a", "({|})"),
     _text("CONCAT_KNOWN", "a*a", "concat({*})"),
     _text("CONCAT_WS", "sa*a", "concat_ws({*})"),
@@ -109,8 +122,7 @@ _CODES: Final = (
     _text("MD5", "b", "md5({0})"),
     _text("SHA1", "b", "sha1({0})"),
     _text("SHA256", "b", "sha256({0})"),
-    _text("FORMAT", "ni", "format(chr(123) || ':,.' || least(greatest({1}, 0), 30) || 'f' || chr(125), round(CAST({0} AS DOUBLE),"
-          " CAST(least(greatest({1}, 0), 30) AS INTEGER)))"),
+    Function("FORMAT", "ni", "VARCHAR", _FORMAT, _FORMAT_WHOLE),
 )  # fmt: skip
 
 TEXTS: Final = (*_CASES, *_PARTS, *_SEARCH, *_CODES)

@@ -59,6 +59,15 @@ _MADE: Final = (
     Function("STR_TO_DAY", "ss", "DATE", "CAST(try_strptime({0}, {1}) AS DATE)"),
 )
 
+# DuckDB takes the last day of a month for any later one; MySQL does not.
+_WHOLE_MONTHS: Final = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
+_FIRST, _LAST = "least({0}, {1})", "greatest({0}, {1})"
+_INTO_MONTH: Final = "(CAST({0} AS TIMESTAMP) - date_trunc('month', CAST({0} AS TIMESTAMP)))"
+_MONTHS_BETWEEN: Final = (
+    "(CASE WHEN {0} <= {1} THEN 1 WHEN {0} > {1} THEN -1 END * (date_diff('month', least({0}, {1}), greatest({0}, {1}))"
+    f" - CASE WHEN {_INTO_MONTH.replace('{0}', _FIRST)} > {_INTO_MONTH.replace('{0}', _LAST)} THEN 1 ELSE 0 END))"
+)
+
 _DISTANCES: Final = (
     Function("DATEDIFF", "tt", "BIGINT", "date_diff('day', CAST({1} AS DATE), CAST({0} AS DATE))"),
     double("UNIX_TIMESTAMP", "epoch(CAST({0} AS TIMESTAMP))", "t"),
@@ -78,6 +87,11 @@ _DISTANCES: Final = (
             f"date_sub('{unit.lower()}', CAST({{0}} AS TIMESTAMP), CAST({{1}} AS TIMESTAMP))",
         )
         for unit in UNITS
+        if unit not in _WHOLE_MONTHS
+    ),
+    *(
+        Function(f"{unit}S_BETWEEN", "tt", "BIGINT", f"({_MONTHS_BETWEEN} // {months})")
+        for unit, months in _WHOLE_MONTHS.items()
     ),
 )
 
