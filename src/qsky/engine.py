@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -42,6 +43,7 @@ from qsky.plan.spell import fragment_of
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
+from qsky.sql.moments import Session, asks_session, in_session
 from qsky.sql.query import Query
 from qsky.storage.keyindex import keys_of, lookup
 
@@ -149,7 +151,8 @@ class Engine:
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
         view = View(self.catalog)
-        query = bind_text(text, lang, view, self.settings, database)
+        bound = bind_text(text, lang, view, self.settings, database)
+        query = in_session(bound, Session(datetime.now(UTC).replace(tzinfo=None), database))
         opened = {name: view.at(name, number) for name, number in query.revisions}
         snapshots = {ref.alias: opened[ref.database].table(ref.table.name) for ref in query.tables}
         answers = {probe: looked_up(probe, opened) for probe in probes_of(query, snapshots)}
@@ -157,7 +160,7 @@ class Engine:
         planned = plan(query, snapshots, answers, self.settings)
         prepared = Prepared(query, planned, current, explanation(planned))
         self._allow(snapshots)
-        if not any(snapshot.staged for snapshot in opened.values()):
+        if not any(snapshot.staged for snapshot in opened.values()) and not asks_session(bound):
             self._keep(key, prepared)
         return prepared
 

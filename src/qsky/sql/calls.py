@@ -90,7 +90,8 @@ def _check_arity(self: Binder, node: Any, function: Function, count: int) -> Non
     if low <= count <= high and not (polygon and (count % 2 or count > 34 + low)):
         return
     wanted = f"{low}" if low == high else f"{low} or more" if high >= 1000 else f"{low} to {high}"
-    wanted = "3 to 20 vertices" if polygon else f"{wanted} argument{'' if wanted == '1' else 's'}"
+    around = "a position and " if function.name == "scisql_s2PtInCPoly" else ""
+    wanted = f"{around}3 to 20 vertices" if polygon else f"{wanted} argument{'' if wanted == '1' else 's'}"
     raise self.error(node, "bad-argument", f"{function.name} takes {wanted}, not {count}.")
 
 

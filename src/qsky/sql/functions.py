@@ -55,7 +55,6 @@ _OF_DUCKDB: Final = {
     "WEEK": "WEEKOFYEAR",
     "STRPOS": "INSTR",
     "POSITION": "INSTR",
-    "STRFTIME": "",
 }
 _CANONICAL: Final = {name.upper(): name for name in FUNCTIONS}
 _VERSION_OF_SCISQL: Final = "_0_3_9"
@@ -70,6 +69,8 @@ def find_function(name: str, lang: str, arguments: int) -> Function | None:
         wanted = "ATAN2"
     if wanted in ("SCISQL_ANGSEP", "ANGSEP") and arguments == 6:
         wanted = "QSKY_ANGSEPVECTORS"
+    if wanted in ("EPOCH_RA", "EPOCH_DEC") and arguments == 8:
+        wanted += "_IN_SPACE"
     if lang == "duckdb":
         wanted = _OF_DUCKDB.get(wanted, wanted)
     return FUNCTIONS.get(_CANONICAL.get(_ALIASES.get(wanted, wanted).upper(), ""))

@@ -152,7 +152,8 @@ def _point_of_function(self: Binder, node: Any, name: str) -> tuple[Expression, 
     """The functions of the VO that give a point."""
     if name in ("IVO_GEOM_TRANSFORM", "GAVO_TRANSFORM"):
         return _transformed(self, node)
-    numbers = [_number(self, node, part) for part in node.expressions]
+    whole = name == "IVO_HEALPIX_CENTER"
+    numbers = [self.bind(part) if whole else _number(self, node, part) for part in node.expressions]
     counts = {"IVO_EPOCH_PROP_POS": 8, "IVO_APPLY_PM": 5, "IVO_HEALPIX_CENTER": 2}
     if len(numbers) != counts[name]:
         raise self.error(node, "bad-argument", f"{name.lower()} takes {counts[name]} arguments, not {len(numbers)}.")

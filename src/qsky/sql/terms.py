@@ -62,6 +62,8 @@ def _ilike(self: Binder, node: Any) -> Expression:
 def _collate(self: Binder, node: Any) -> Expression:
     """x COLLATE name: case counts where the name ends in _bin or _cs; anything else is refused."""
     operand = op.by_bytes(self.bind(node.this))
+    if operand.type not in ("VARCHAR", "NULL"):
+        raise op.Mismatch("COLLATE is for texts.")
     if not node.expression.name.lower().endswith(("_bin", "_cs")):
         hint = "Declare the column ci when it is loaded, or compare LOWER(...)."
         raise self.error(node, "not-supported", f"COLLATE {node.expression.name} is not supported.", hint)
