@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -44,6 +45,7 @@ from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
+from qsky.sql.moments import Session, asks_session, in_session
 from qsky.sql.query import Query, Statement
 from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
@@ -174,13 +176,14 @@ class Engine:
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
         view = View(self.catalog)
-        statement = bind_text(text, lang, view, self.settings, database)
+        bound = bind_text(text, lang, view, self.settings, database)
+        statement = in_session(bound, Session(datetime.now(UTC).replace(tzinfo=None), database))
         opened = {name: view.at(name, number) for name, number in statement.revisions}
         current = tuple((name, self._current(name)) for name, _ in statement.revisions)
         prepared = Prepared(statement, opened, current, None)
         if not statement.stages:
             prepared = replace(prepared, plan=self._planned(prepared, statement.query, {}))
-        if not any(snapshot.staged for snapshot in opened.values()):
+        if not any(snapshot.staged for snapshot in opened.values()) and not asks_session(bound):
             self._keep(key, prepared)
         return prepared
 

@@ -36,6 +36,7 @@ from qsky.sql.query import (
 from qsky.sql.scope import Alias, Scope
 from qsky.sql.source import Cte, Tables, refuse_other_args
 from qsky.sql.subquery import bind_exists, bind_in, bind_quantified, bind_value
+from qsky.sql.terms import TERMS, row_equality, row_in, shifted
 from qsky.sql.types import NULL, family, is_text
 from qsky.sql.windows import bind_window
 
@@ -156,6 +157,9 @@ def _radix(base: int) -> Callable[[Binder, Any], Expression]:
 
 def _arithmetic(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
+        moved = shifted(self, node)
+        if moved is not None:
+            return moved
         left, right = self.bind(node.this), self.bind(node.expression)
         if operator == "+" and "VARCHAR" in (left.type, right.type):
             raise op.Mismatch("The operator + adds numbers, not text.", "Use CONCAT to join texts.")
@@ -185,6 +189,9 @@ def _comparison(operator: str) -> Callable[[Binder, Any], Expression]:
         _no_chain(self, node)
         if isinstance(node.expression, exp.Any | exp.All) and isinstance(node.expression.this, exp.Query | exp.Paren):
             return bind_quantified(self, operator, node)
+        rows = row_equality(self, node.this, node.expression) if operator in ("=", "<>") else None
+        if rows is not None:
+            return rows if operator == "=" else op.negation(rows)
         return op.compare(operator, self.bind(node.this), self.bind(node.expression))
 
     return bound
@@ -258,6 +265,9 @@ def _in(self: Binder, node: Any) -> Expression:
     if node.args.get("query") is not None:
         return bind_in(self, node)
     self.only(node, "this", "expressions", "negate", "field")
+    rows = row_in(self, node)
+    if rows is not None:
+        return rows
     if not node.expressions:
         raise self.error(node, "syntax", "IN needs a list of values in parentheses.")
     operand = self.bind(node.this)
@@ -435,4 +445,5 @@ _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
     exp.WithinGroup: _within_group,
     exp.Filter: _filtered,
     GroupConcat: _group_concat,
+    **TERMS,
 }

@@ -19,6 +19,7 @@ from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
+from qsky.sql.reserved import RESERVED
 
 # sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
 _FRAMES_PER_LEVEL: Final = 40
@@ -27,7 +28,7 @@ _NEAR_CHARACTERS: Final = 30
 # Operators that sqlglot reads in every dialect and that a language does not have.
 _FOREIGN: Final[dict[str, frozenset[str]]] = {
     "mysql": frozenset({"==", "::", "[", "**", "^="}),
-    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&", "|", "^", "~", "&&", "//", ":="}),
+    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&&", "//", ":="}),
     "duckdb": frozenset(),
 }
 
@@ -78,7 +79,18 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
     trees = _trees(found, text, known, settings.sql_depth_max)
-    return Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+    parsed = Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+    if known == "adql":
+        _check_reserved(parsed)
+    return parsed
+
+
+def _check_reserved(parsed: Parsed) -> None:
+    """A reserved word is a name only in double quotes."""
+    for node in parsed.tree.find_all(exp.Identifier):
+        if node.name.upper() in RESERVED and not node.quoted:
+            hint = f'Write it in double quotes: "{node.name}".'
+            raise parsed.error(node, "syntax", f"{node.name} is a reserved word of ADQL and cannot be a name.", hint)
 
 
 def _known(lang: str) -> Lang:
