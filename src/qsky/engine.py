@@ -11,7 +11,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic, perf_counter
@@ -34,15 +35,19 @@ from qsky.dispatch.transport import Transport
 from qsky.duck import Duck
 from qsky.fragment import Piece
 from qsky.merge import Above, Lent
+from qsky.plan.answers import answered
+from qsky.plan.draft import all_tables
 from qsky.plan.explain import explained, explanation
 from qsky.plan.gather import too_much
 from qsky.plan.model import Found, Plan, Probe
 from qsky.plan.planner import plan, probes_of
-from qsky.plan.spell import fragment_of
+from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
-from qsky.sql.query import Query
+from qsky.sql.moments import Session, asks_session, in_session
+from qsky.sql.query import Query, Statement
+from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
 
 _BATCH_ROWS: Final = 100_000
@@ -50,12 +55,15 @@ _BATCH_ROWS: Final = 100_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """A bound and planned query, and the current revision of each of its databases when that was done."""
+    """A bound statement, and the current revision of each of its databases when that was done.
 
-    query: Query
-    plan: Plan
+    `plan` is there if no stage must be answered before planning.
+    """
+
+    statement: Statement
+    opened: Mapping[str, DatabaseSnapshot]
     revisions: tuple[tuple[str, int], ...]
-    explanation: str
+    plan: Plan | None
 
 
 @dataclass
@@ -120,26 +128,41 @@ class Engine:
         """
         started = perf_counter()
         prepared = self._prepare(text, lang, database)
-        schema = schema_of(prepared)
-        batches = self._leased(prepared, schema)
-        first = next(batches, None)
+        leases = ExitStack()
+        try:
+            final, stages = self._staged(prepared, leases)
+            schema = schema_of(final, prepared.statement.query)
+            batches = self._leased(leases, final, schema)
+            first = next(batches, None)
+        except BaseException:
+            leases.close()
+            raise
+        plans = (*stages, final)
         facts = Facts(
-            chunks_read=prepared.plan.chunks_chosen,
-            chunks_total=prepared.plan.chunks_total,
-            bytes_named=prepared.plan.bytes,
+            chunks_read=sum(each.chunks_chosen for each in plans),
+            chunks_total=sum(each.chunks_total for each in plans),
+            bytes_named=sum(each.bytes for each in plans),
             seconds=perf_counter() - started,
-            revisions=prepared.query.revisions,
-            explanation=prepared.explanation,
+            revisions=prepared.statement.revisions,
+            explanation=explanation(plans),
         )
         return Result(schema, _with_first(first, batches), facts)
 
     def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
         """How the query would be answered, as text."""
-        return self._prepare(text, lang, database).explanation
+        return explanation(self._plans(text, lang, database))
 
     def explained(self, text: str, lang: str = "mysql", database: str | None = None) -> dict[str, Any]:
         """How the query would be answered, as values."""
-        return explained(self._prepare(text, lang, database).plan)
+        return explained(self._plans(text, lang, database))
+
+    def _plans(self, text: str, lang: str, database: str | None) -> tuple[Plan, ...]:
+        """The plans of a text's stages and of its query, made without any stage's answer."""
+        prepared = self._prepare(text, lang, database)
+        if prepared.plan is not None:
+            return (prepared.plan,)
+        queries = (*prepared.statement.stages, prepared.statement.query)
+        return tuple(self._planned(prepared, query, {}) for query in queries)
 
     # -- parse, bind, probe, plan
 
@@ -153,17 +176,51 @@ class Engine:
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
         view = View(self.catalog)
-        query = bind_text(text, lang, view, self.settings, database)
-        opened = {name: view.at(name, number) for name, number in query.revisions}
-        snapshots = {ref.alias: opened[ref.database].table(ref.table.name) for ref in query.tables}
-        answers = {probe: looked_up(probe, opened) for probe in probes_of(query, snapshots)}
-        current = tuple((name, self._current(name)) for name, _ in query.revisions)
-        planned = plan(query, snapshots, answers, self.settings)
-        prepared = Prepared(query, planned, current, explanation(planned))
-        self._allow(snapshots)
-        if not any(snapshot.staged for snapshot in opened.values()):
+        bound = bind_text(text, lang, view, self.settings, database)
+        statement = in_session(bound, Session(datetime.now(UTC).replace(tzinfo=None), database))
+        opened = {name: view.at(name, number) for name, number in statement.revisions}
+        current = tuple((name, self._current(name)) for name, _ in statement.revisions)
+        prepared = Prepared(statement, opened, current, None)
+        if not statement.stages:
+            prepared = replace(prepared, plan=self._planned(prepared, statement.query, {}))
+        if not any(snapshot.staged for snapshot in opened.values()) and not asks_session(bound):
             self._keep(key, prepared)
         return prepared
+
+    def _planned(self, prepared: Prepared, query: Query, given: Mapping[str, pa.Table]) -> Plan:
+        """The plan of one query of a statement, after the keys it names have been looked up."""
+        query = answered(query, given)
+        snapshots = {ref.alias: prepared.opened[ref.database].table(ref.table.name) for ref in all_tables(query)}
+        answers = {probe: looked_up(probe, prepared.opened) for probe in probes_of(query, snapshots)}
+        planned = plan(query, snapshots, answers, self.settings, given)
+        self._allow(snapshots)
+        return planned
+
+    def _staged(self, prepared: Prepared, leases: ExitStack) -> tuple[Plan, tuple[Plan, ...]]:
+        """The plan of the statement's query after its stages have been answered, and theirs."""
+        given: dict[str, pa.Table] = {}
+        if prepared.plan is not None:
+            if not all(scan.interactive for scan in prepared.plan.scans):
+                self._lease(prepared, leases)
+            return prepared.plan, ()
+        self._lease(prepared, leases)
+        plans = []
+        for number, stage in enumerate(prepared.statement.stages):
+            plans.append(self._planned(prepared, stage, given))
+            given[given_name(number)] = self._rows_of(plans[-1])
+        final = self._planned(prepared, prepared.statement.query, given)
+        return final, tuple(plans)
+
+    def _rows_of(self, plan: Plan) -> pa.Table:
+        """The rows of a stage, held in memory, with columns c0, c1, ... Raises limit-gather."""
+        schema = schema_named((f"c{place}", kind) for place, (_, kind) in enumerate(plan.columns))
+        batches, held = [], 0
+        for batch in self._batches(plan, schema):
+            batches.append(batch)
+            held += batch.nbytes
+            if held > self.settings.gather_bytes_max:
+                raise too_much(held, self.settings.gather_bytes_max, "the rows of a sub-query, CTE or UNION")
+        return pa.Table.from_batches(batches, schema)
 
     def _current(self, database: str) -> int:
         return self.catalog.snapshot(database).revision.number
@@ -176,14 +233,16 @@ class Engine:
 
     # -- dispatch, merge
 
-    def _leased(self, prepared: Prepared, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The answer as a stream; a query that may take long protects its revisions from vacuum."""
-        with ExitStack() as leases:
-            if not all(scan.interactive for scan in prepared.plan.scans):
-                for name, number in prepared.query.revisions:
-                    lease = Lease(revision=number)
-                    leases.enter_context(leased(self.catalog.store(name), lease, self.settings.lease_seconds))
-            yield from self._batches(prepared.plan, schema)
+    def _lease(self, prepared: Prepared, leases: ExitStack) -> None:
+        """Protect the revisions of a query that may take long from vacuum."""
+        for name, number in prepared.statement.revisions:
+            lease = Lease(revision=number)
+            leases.enter_context(leased(self.catalog.store(name), lease, self.settings.lease_seconds))
+
+    def _leased(self, leases: ExitStack, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The answer as a stream, the leases given back at its end."""
+        with leases:
+            yield from self._batches(plan, schema)
 
     def _batches(self, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The answer as a stream."""
@@ -194,7 +253,7 @@ class Engine:
             return
         with self._above.lent() as lent:
             self._collect(plan, pieces, lent)
-            for batch in lent.stream(plan.merge, _BATCH_ROWS, ends):
+            for batch in lent.stream(plan.merge, _BATCH_ROWS, ends, given_in(plan.merge, plan.given)):
                 yield _as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
 
     def _limits(self, plan: Plan) -> Limits:
@@ -271,10 +330,10 @@ def schema_named(columns: Iterable[tuple[str, str]]) -> pa.Schema:
     return pa.schema([pa.field(name, pa.null() if kind == "NULL" else arrow_type(kind)) for name, kind in columns])
 
 
-def schema_of(prepared: Prepared) -> pa.Schema:
+def schema_of(plan: Plan, query: Query) -> pa.Schema:
     """The schema of the answer; unit, ucd and description of bare columns are metadata of the fields."""
     fields = []
-    for shape, item in zip(schema_named(prepared.plan.columns), prepared.query.items, strict=True):
+    for shape, item in zip(schema_named(plan.columns), query.items, strict=True):
         about = {"unit": item.unit, "ucd": item.ucd, "description": item.description}
         said = {key: value for key, value in about.items() if value}
         fields.append(shape.with_metadata(said) if said else shape)

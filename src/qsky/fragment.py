@@ -39,7 +39,10 @@ class Input:
 
 @dataclass(frozen=True)
 class Fragment:
-    """Finished SQL for a batch of chunks. `number` orders the pieces: they are folded in this order, whoever is first."""
+    """Finished SQL for a batch of chunks. `number` orders the pieces: they are folded in this order, whoever is first.
+
+    `given` are rows of earlier queries by the name the SQL has for them.
+    """
 
     number: int
     sql: str
@@ -47,6 +50,7 @@ class Fragment:
     chunks: int
     bytes: int
     interactive: bool = False
+    given: tuple[tuple[str, pa.Table], ...] = ()
 
 
 @dataclass(frozen=True)

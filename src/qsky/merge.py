@@ -111,15 +111,18 @@ class Lent:
         self._collected.append(Collected(self.duck, name, schema, held_bytes_max))
         return self._collected[-1]
 
-    def stream(self, sql: str, rows: int, ends: float | None) -> Iterator[pa.RecordBatch]:
+    def stream(
+        self, sql: str, rows: int, ends: float | None, given: Mapping[str, pa.Table] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The answer in batches of at most `rows`, made a few ahead by a thread, so that Ctrl-C is heard at once.
 
+        `given` are tables the SQL names besides the collected pieces.
         `ends` is when to give up, on the monotonic clock. Raises limit-time, cancelled, limit-memory, query-failed.
         """
         self._busy = True
         outbox: Queue[pa.RecordBatch | Exception | None] = Queue(_STREAM_BATCHES)
         stopped = threading.Event()
-        work = threading.Thread(target=self._work, args=(sql, rows, outbox, stopped), daemon=True)
+        work = threading.Thread(target=self._work, args=(sql, rows, outbox, stopped, given or {}), daemon=True)
         work.start()
         try:
             while (batch := _next(outbox, ends)) is not _END:
@@ -139,10 +142,12 @@ class Lent:
         rows: int,
         outbox: Queue[pa.RecordBatch | Exception | None],
         stopped: threading.Event,
+        given: Mapping[str, pa.Table],
     ) -> None:
         last: Exception | None = _END
         try:
             inputs = {name: table for each in self._collected for name, table in each.finish().items()}
+            inputs.update(given)
             with self.duck.reader(sql, rows=rows, inputs=inputs) as batches:
                 for batch in batches:
                     if not _put(outbox, batch, stopped):

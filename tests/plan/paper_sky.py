@@ -92,7 +92,7 @@ def found_in(cell: int, keys: list[int]) -> Found:
 def planned(text: str, **settings: Any) -> Plan:
     """The plan of a query; every key asked for is found at the start of chunk 5."""
     chosen = Settings().with_changes(**settings)
-    query = bind(parse(text, "mysql", chosen), PaperCatalog(), "db")
+    query = bind(parse(text, "mysql", chosen), PaperCatalog(), "db").query
     snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in query.tables}
     cell = range_of(1, 5)[0]
     answers = {

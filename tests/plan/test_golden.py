@@ -22,7 +22,7 @@ FILES = sorted(GOLDEN.glob("*.yaml"))
 
 def as_data(text: str) -> dict[str, Any]:
     plan = planned(text)
-    facts = explained(plan)
+    facts = explained((plan,))
     files = [
         {source.name: sorted(f.address.rsplit("/", 1)[-1] for f in source.files) for source in fragment.inputs}
         for fragment in (fragment_of(plan, number) for number in range(min(plan.fragments, 2)))

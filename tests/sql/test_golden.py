@@ -16,7 +16,17 @@ from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.sql.bind import bind_text
 from qsky.sql.print import print_expression, print_order
-from qsky.sql.query import ColumnRef, From, Query, TableRef
+from qsky.sql.query import (
+    ColumnRef,
+    Combined,
+    Expression,
+    From,
+    GivenRef,
+    Query,
+    Statement,
+    SubQuery,
+    TableRef,
+)
 
 FOLDER = Path(__file__).parent / "golden"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -26,43 +36,63 @@ def column(ref: ColumnRef) -> str:
     return f"{ref.table}.{ref.column}"
 
 
+def nested(sub: SubQuery) -> str:
+    return rendered(sub.query).replace("\n", " ") if sub.query is not None else f"STAGE {sub.stage}"
+
+
+def expression(each: Expression) -> str:
+    return print_expression(each, column, nested)
+
+
 def rendered_from(source: From) -> str:
     if isinstance(source, TableRef):
         return f"{source.database}.{source.table.name} AS {source.alias}"
-    on = f" ON {print_expression(source.on, column)}" if source.on is not None else ""
+    if isinstance(source, GivenRef):
+        return f"STAGE {source.stage} AS {source.alias}"
+    if isinstance(source, Combined):
+        word = source.operator + (" ALL" if source.all else "")
+        return f"({rendered_from(source.left)} {word} {rendered_from(source.right)})"
+    on = f" ON {expression(source.on)}" if source.on is not None else ""
     return f"({rendered_from(source.left)} {source.kind.upper()} JOIN {rendered_from(source.right)}{on})"
 
 
 def rendered(query: Query) -> str:
     """The query as one line per clause; types of items behind their names."""
-    shown = [f"{print_expression(i.expression, column)} AS `{i.name}` {i.expression.type}" for i in query.items]
+    shown = [f"{expression(i.expression)} AS `{i.name}` {i.expression.type}" for i in query.items]
     lines = [("SELECT DISTINCT " if query.distinct else "SELECT ") + ", ".join(shown)]
     if query.source is not None:
         lines.append("FROM " + rendered_from(query.source))
     if query.where is not None:
-        lines.append("WHERE " + print_expression(query.where, column))
+        lines.append("WHERE " + expression(query.where))
     if query.group_by:
-        lines.append("GROUP BY " + ", ".join(print_expression(e, column) for e in query.group_by))
+        lines.append("GROUP BY " + ", ".join(expression(e) for e in query.group_by))
     if query.having is not None:
-        lines.append("HAVING " + print_expression(query.having, column))
+        lines.append("HAVING " + expression(query.having))
     if query.order_by:
-        lines.append("ORDER BY " + ", ".join(print_order(o, column) for o in query.order_by))
+        lines.append("ORDER BY " + ", ".join(print_order(o, column, nested) for o in query.order_by))
     if query.limit is not None or query.offset:
         lines.append(f"LIMIT {query.limit} OFFSET {query.offset}")
-    if query.revisions != (("sky", 7),) and query.revisions:
-        lines.append("AT " + ", ".join(f"{database} {revision}" for database, revision in query.revisions))
+    return "\n".join(lines)
+
+
+def rendered_statement(statement: Statement) -> str:
+    """The stages and the query; the revisions where they are not the usual ones."""
+    lines = [f"STAGE {number}:\n{rendered(stage)}" for number, stage in enumerate(statement.stages)]
+    lines.append(rendered(statement.query))
+    if statement.revisions != (("sky", 7),) and statement.revisions:
+        lines.append("AT " + ", ".join(f"{database} {revision}" for database, revision in statement.revisions))
     return "\n".join(lines)
 
 
 def outcome(case: dict[str, Any], world: Any) -> dict[str, str]:
     """What becomes of a case: {"sql": ...} or {"error": ...}."""
     try:
-        query = bind_text(case["text"], case.get("lang", "mysql"), world, Settings(), "sky")
+        statement = bind_text(case["text"], case.get("lang", "mysql"), world, Settings(), "sky")
     except QskyError as error:
         return {"error": str(error)}
-    for item in query.items:
+    for item in statement.query.items:
         arrow_type(item.expression.type)
-    return {"sql": rendered(query)}
+    return {"sql": rendered_statement(statement)}
 
 
 def _cases() -> list[Any]:

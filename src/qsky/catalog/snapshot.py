@@ -207,3 +207,6 @@ class TableSnapshot:
         names = parts.paths.take(pa.array(places)).to_pylist()
         # The margin of an attached catalogue lies somewhere else, so its paths are whole already.
         return [name if name[:1] == "/" or "://" in name else f"{self.folder}/{name}" for name in names]
+
+
+NO_PARTS: Final = parts_of_manifests([], ())

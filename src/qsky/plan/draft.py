@@ -8,12 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from qsky.catalog.model import HEALPIX_COLUMN
-from qsky.catalog.snapshot import TableSnapshot
+from qsky.catalog.model import HEALPIX_COLUMN, Column, Kind, Table
+from qsky.catalog.snapshot import NO_PARTS, TableSnapshot
 from qsky.config import Settings
-from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Near, Note, Plan, Reading, Ref, Team
+from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Given, Near, Note, Plan, Reading, Ref, Team
 from qsky.plan.predicate import Fact
-from qsky.sql.query import Expression, From, Join, Query, TableRef, columns_in, conjuncts
+from qsky.sql.query import (
+    Combined,
+    Expression,
+    From,
+    GivenRef,
+    Join,
+    Query,
+    TableRef,
+    columns_in,
+    conjuncts,
+    expressions_of,
+    sources_of,
+)
+from qsky.sql.statement import given_name
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,7 @@ class Draft:
     refs: Mapping[str, Ref]
     answers: Answers
     settings: Settings
+    given: Given = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     facts: tuple[Fact, ...] = ()
     cells: Mapping[str, Cells] = field(default_factory=dict)
@@ -46,31 +60,70 @@ class Draft:
 
     @property
     def partitioned(self) -> tuple[str, ...]:
-        """Aliases of the partitioned references, in the order of FROM."""
+        """Aliases of the partitioned references, in the order of FROM, those of nested queries last."""
         return tuple(alias for alias, ref in self.refs.items() if ref.table.partitioned)
 
     @property
     def optional(self) -> frozenset[str]:
-        """Aliases whose rows may be missing from a joined row: those on the right of a LEFT JOIN."""
-        return frozenset(_optional(self.query.source, False))
+        """Aliases whose rows may be missing from a joined row: behind outer joins, and in nested queries."""
+        return optional_in(self.query) | self.nested
+
+    @property
+    def nested(self) -> frozenset[str]:
+        """Aliases of the references in nested queries."""
+        queries = [sub.query for sub in self.query.nested if sub.query is not None]
+        return frozenset(leaf.alias for query in queries for leaf in sources_of(query.source))
+
+    def owner(self, alias: str) -> Query:
+        """The query in whose FROM a reference stands."""
+        queries = [self.query, *(sub.query for sub in self.query.nested if sub.query is not None)]
+        return next(query for query in queries if any(leaf.alias == alias for leaf in sources_of(query.source)))
+
+
+def optional_in(query: Query) -> frozenset[str]:
+    """Aliases of a query's own FROM whose rows may be missing from a joined row."""
+    return frozenset(_optional(query.source, False))
 
 
 def _optional(source: From | None, missing: bool) -> Iterator[str]:
-    if isinstance(source, TableRef):
-        if missing:
-            yield source.alias
-    elif isinstance(source, Join):
-        yield from _optional(source.left, missing)
-        yield from _optional(source.right, missing or source.kind == "left")
+    if isinstance(source, Join):
+        yield from _optional(source.left, missing or source.kind == "full")
+        yield from _optional(source.right, missing or source.kind in ("left", "full"))
+    elif source is not None and missing:
+        yield source.alias
 
 
-def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot]) -> dict[str, Ref]:
+def all_tables(query: Query) -> tuple[TableRef, ...]:
+    """The table references of a query and of the queries nested in it."""
+    return (*query.tables, *(ref for sub in query.nested if sub.query is not None for ref in sub.query.tables))
+
+
+def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) -> dict[str, Ref]:
     """The references of a query by alias, in the order of FROM, each with the columns the query reads of it."""
-    used: dict[str, set[str]] = {ref.alias: set() for ref in query.tables}
-    for expression in expressions_of(query):
+    queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
+    leaves = [leaf for each in queries for leaf in sources_of(each.source) if not isinstance(leaf, Combined)]
+    used: dict[str, set[str]] = {leaf.alias: set() for leaf in leaves}
+    for expression in (expression for each in queries for expression in expressions_of(each)):
         for alias, column in columns_in(expression):
-            used[alias].add(column)
-    return {alias: Ref(alias, snapshots[alias], _columns(snapshots[alias], names)) for alias, names in used.items()}
+            if alias in used:
+                used[alias].add(column)
+    found = {}
+    for leaf in leaves:
+        if isinstance(leaf, GivenRef):
+            found[leaf.alias] = _given_ref(leaf, given)
+        else:
+            snapshot = snapshots[leaf.alias]
+            found[leaf.alias] = Ref(leaf.alias, snapshot, _columns(snapshot, used[leaf.alias]))
+    return found
+
+
+def _given_ref(leaf: GivenRef, given: Given) -> Ref:
+    """The rows of a stage as a small table that is whole everywhere."""
+    name = given_name(leaf.stage)
+    columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
+    rows = given[name].num_rows if name in given else 0
+    table = Table(name, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
+    return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, name)
 
 
 def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str], ...]:
@@ -80,23 +133,6 @@ def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str],
     return tuple(found)
 
 
-def expressions_of(query: Query) -> Iterator[Expression]:
-    """Every expression of a query: items, conditions, groups, orders, and the conditions of its joins."""
-    yield from (item.expression for item in query.items)
-    yield from (part for part in (query.where, query.having) if part is not None)
-    yield from query.group_by
-    yield from (order.expression for order in query.order_by)
-    yield from _conditions(query.source)
-
-
-def _conditions(source: From | None) -> Iterator[Expression]:
-    if isinstance(source, Join):
-        yield from _conditions(source.left)
-        yield from _conditions(source.right)
-        if source.on is not None:
-            yield source.on
-
-
 def binding_predicates(query: Query) -> tuple[Expression, ...]:
     """The predicates every joined row must pass: those of WHERE, and of inner joins that no LEFT JOIN makes optional."""
     return (*_binding(query.source), *conjuncts(query.where))
@@ -104,6 +140,8 @@ def binding_predicates(query: Query) -> tuple[Expression, ...]:
 
 def _binding(source: From | None) -> Iterator[Expression]:
     if not isinstance(source, Join):
+        return
+    if source.kind == "full":
         return
     yield from _binding(source.left)
     if source.kind != "left":

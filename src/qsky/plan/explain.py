@@ -5,14 +5,20 @@ Called by `engine`; as a dict for programs, as text for people. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qsky.plan.model import Plan
 from qsky.plan.spell import fragment_of
 
 
-def explained(plan: Plan) -> dict[str, Any]:
-    """The plan as plain values."""
+def explained(plans: Sequence[Plan]) -> dict[str, Any]:
+    """The plan of a query, the last one, as plain values; those of the queries answered before it are its stages."""
+    facts = _facts(plans[-1])
+    return {**facts, "stages": [_facts(plan) for plan in plans[:-1]]} if len(plans) > 1 else facts
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
     return {
         "chunks": {"chosen": plan.chunks_chosen, "of": plan.chunks_total},
         "fragments": plan.fragments,
@@ -37,9 +43,17 @@ def _examples(plan: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def explanation(plan: Plan) -> str:
-    """The plan as text."""
-    facts = explained(plan)
+def explanation(plans: Sequence[Plan]) -> str:
+    """The plans as text, those of stages first."""
+    said = []
+    for number, plan in enumerate(plans):
+        title = f"-- stage {number}, answered first; below it is given_{number}\n" if number < len(plans) - 1 else ""
+        said.append(title + _text(plan))
+    return "\n\n".join(said)
+
+
+def _text(plan: Plan) -> str:
+    facts = _facts(plan)
     lines = [
         f"chunks     {plan.chunks_chosen} of {plan.chunks_total}, in {plan.fragments} fragments",
         f"bytes      {plan.bytes:,} in the files named",

@@ -11,23 +11,24 @@ from dataclasses import replace
 
 from qsky.errors import QskyError
 from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one
-from qsky.plan.draft import Draft, binding_predicates
+from qsky.plan.draft import Draft, binding_predicates, optional_in
 from qsky.plan.leaves import places_in
-from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan, Template
+from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan
 from qsky.plan.near import condition, grids_of, tangent_axes, with_grid
 from qsky.plan.predicate import recognise
-from qsky.plan.spell import Select, from_text, scan_width, select_text
-from qsky.plan.split import answer_columns, whole
-from qsky.plan.words import quoted
-from qsky.sql.query import ColumnRef, Expression, Literal_, columns_in, conjunction
+from qsky.plan.spell import scan_width, template_of
+from qsky.plan.split import answer_columns
+from qsky.sql.query import ColumnRef, Expression, Literal_, SubQuery, columns_in, conjunction, walk
+from qsky.sql.statement import Select, filled, from_text, hole, quoted, select_text, whole
 
 
 def gather(draft: Draft) -> Draft:
     """The plan of a query whose joins no chunk can do alone."""
     if not draft.gather:
         return draft
-    scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(draft.refs))
-    known = sum(_bytes_known(draft, alias) for alias in draft.refs)
+    tables = [alias for alias, ref in draft.refs.items() if not ref.given]
+    scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(tables))
+    known = sum(_bytes_known(draft, alias) for alias in tables)
     if known > draft.settings.gather_bytes_max:
         raise too_much(known, draft.settings.gather_bytes_max, draft.gather)
     merge = _merge_text(draft, {scan.readings[0].ref.alias: scan.name for scan in scans})
@@ -45,6 +46,7 @@ def gather(draft: Draft) -> Draft:
         chunks_total=total,
         bytes=sum(scan.batches.bytes for scan in scans),
         gathers=True,
+        given=draft.given,
     )
     return replace(done, plan=plan)
 
@@ -70,11 +72,13 @@ def _scan(draft: Draft, alias: str, name: str) -> Scan:
     )
     items = items or (("nothing", Literal_(type="BOOLEAN", value=True)),)
     reading = reading_of_one(draft, alias)
-    source: Template = (reading, f" AS {quoted(alias)}")
     batches = batches_of_one(draft, alias)
+    source = f"{hole(alias)} AS {quoted(alias)}"
     return Scan(
         name=name,
-        template=select_text(Select(items, where=conjunction(_own_predicates(draft, alias))), source),
+        template=template_of(
+            select_text(Select(items, where=conjunction(_own_predicates(draft, alias))), source), {alias: reading}
+        ),
         readings=(reading,),
         batches=batches,
         schema=tuple((column, expression.type) for column, expression in items),
@@ -87,10 +91,16 @@ def _own_predicates(draft: Draft, alias: str) -> tuple[Expression, ...]:
 
     Where its rows may be missing, only predicates that reject missing rows.
     """
-    own = [p for p in binding_predicates(draft.query) if {table for table, _ in columns_in(p)} == {alias}]
-    if alias in draft.optional:
+    query = draft.owner(alias)
+    own = [p for p in binding_predicates(query) if {table for table, _ in columns_in(p)} == {alias} and _alone(p)]
+    if alias in optional_in(query):
         own = [p for p in own if recognise(p, draft.refs) is not None]
     return tuple(own)
+
+
+def _alone(predicate: Expression) -> bool:
+    """Whether it reads nothing but the row: no sub-query that has to be answered for it."""
+    return not any(isinstance(part, SubQuery) and part.query is not None for part in walk(predicate))
 
 
 def _bytes_known(draft: Draft, alias: str) -> int:
@@ -113,12 +123,11 @@ def _merge_text(draft: Draft, names: dict[str, str]) -> str:
     """The whole query over the gathered tables."""
     axes = tangent_axes(NO_BATCHES.starts, NO_BATCHES.ends)
 
-    def relation(alias: str) -> Template:
-        text = quoted(names[alias])
+    def relation(alias: str) -> str:
+        text = draft.refs[alias].given or quoted(names[alias])
         for grid in grids_of(alias, draft.nears, draft.refs):
             text = with_grid(text, grid, axes)
-        return (text,)
+        return text
 
     also = [condition(near, number) for number, near in enumerate(draft.nears)]
-    parts = select_text(whole(draft.query), from_text(draft.query.source, relation), also)
-    return "".join(str(part) for part in parts)
+    return filled(select_text(whole(draft.query), from_text(draft.query.source), also), relation)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from qsky.plan.draft import Draft
+from qsky.plan.draft import Draft, binding_predicates
 from qsky.plan.model import Near, Team
 from qsky.plan.predicate import Refs, SameKey
 from qsky.plan.prune import facts_of
-from qsky.sql.query import From, Join, TableRef, conjuncts
+from qsky.plan.rewrite import has_window
+from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, walk
 
 _ARCSEC_PER_DEG = 3600.0
 # Beyond this the surroundings of any chunk are most of the sky.
@@ -32,11 +33,43 @@ def join(draft: Draft) -> Draft:
     if not draft.partitioned:
         return replace(draft.kept("join", "no partitioned table: the query runs once"), nears=near_joins(draft))
     try:
+        if not any(ref.table.partitioned for ref in draft.query.tables):
+            raise _Unsound("only a sub-query with outer columns has a partitioned table")
         parties = _merged(_parties(draft.query.source, draft.refs), _key_edges(draft))
         teams, nears = _teams(parties, draft)
+        teams = _with_nested(draft, teams)
     except _Unsound as reason:
         return replace(draft.kept("join", str(reason)), gather=str(reason), nears=near_joins(draft))
     return replace(draft.fired("join", _sentence(teams, draft)), teams=teams, nears=nears)
+
+
+def _with_nested(draft: Draft, teams: tuple[Team, ...]) -> tuple[Team, ...]:
+    """The anchor's team with the tables of nested queries: each must be bound to it by the director's key.
+
+    Then whatever a nested query can find for a row lies in the row's chunk, so that it means the same there.
+    """
+    if not draft.nested & set(draft.partitioned):
+        return teams
+    if (draft.query.aggregates or has_window(draft.query)) and _nested_in_items(draft.query):
+        raise _Unsound("a sub-query with outer columns stands beside aggregates or window functions")
+    linked = set(teams[0].aliases)
+    for sub in draft.query.nested:
+        assert sub.query is not None
+        facts = facts_of(binding_predicates(sub.query), draft.refs)
+        edges = [fact for fact in facts if isinstance(fact, SameKey)]
+        for party in _merged(_parties(sub.query.source, draft.refs), edges):
+            if not any({edge.left, edge.right} & linked and {edge.left, edge.right} & party for edge in edges):
+                names = ", ".join(sorted(party))
+                raise _Unsound(f"a sub-query does not bind {names} to the rows around it by the director key")
+            linked |= party
+    return (replace(teams[0], aliases=tuple(alias for alias in draft.refs if alias in linked)), *teams[1:])
+
+
+def _nested_in_items(query: Query) -> bool:
+    """Whether a sub-query with outer columns stands anywhere but in WHERE and ON."""
+    elsewhere = [item.expression for item in query.items] + [order.expression for order in query.order_by]
+    elsewhere += [*query.group_by, *((query.having,) if query.having is not None else ())]
+    return any(isinstance(part, SubQuery) and part.query for expression in elsewhere for part in walk(expression))
 
 
 def _key_edges(draft: Draft) -> list[SameKey]:
@@ -50,6 +83,8 @@ def _parties(source: From | None, refs: Refs) -> Parties:
     if not isinstance(source, Join):
         return ()
     left, right = _parties(source.left, refs), _parties(source.right, refs)
+    if source.kind == "full" and (left or right):
+        raise _Unsound("a FULL JOIN keeps the rows of both sides")
     facts = facts_of(conjuncts(source.on), refs)
     both = _merged((*left, *right), [fact for fact in facts if isinstance(fact, SameKey)])
     if source.kind == "left" and right:

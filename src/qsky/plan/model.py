@@ -8,8 +8,8 @@ chunks stays small.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, overload
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from qsky.sky.healpix import CELLS_29, Ints
 
 Cells = tuple[Ints, Ints]  # sorted, disjoint, half-open ranges of order-29 cells; shapes (n,)
 PIECES: Final = "pieces"  # the name of the collected pieces in merge SQL
+Given = Mapping[str, Any]  # the rows of stages, Arrow tables, by the name SQL has for them
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Ref:
     alias: str
     snapshot: TableSnapshot
     columns: tuple[tuple[str, str], ...]
+    given: str = ""  # what SQL calls the rows of a stage; their snapshot has no files
 
     @property
     def table(self) -> Table:
@@ -234,6 +236,7 @@ class Plan:
     chunks_total: int = 0
     bytes: int = 0
     gathers: bool = False
+    given: Given = field(default_factory=dict)
 
     @property
     def fragments(self) -> int:

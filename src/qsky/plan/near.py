@@ -15,9 +15,10 @@ from typing import Final
 import numpy as np
 
 from qsky.plan.model import Grid, Near, Ref
-from qsky.plan.words import number_text, quoted
+from qsky.plan.words import number_text
 from qsky.sky.cover import vectors
 from qsky.sky.healpix import ORDER_MAX, Floats, Ints, centres_of
+from qsky.sql.statement import quoted
 
 # Cell numbers of both axes share one BIGINT; below this side they would not fit, and rounding would matter.
 _SIDE_RAD_MIN: Final = 1e-8

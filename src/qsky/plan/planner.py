@@ -15,7 +15,7 @@ from qsky.plan.batch import batch
 from qsky.plan.draft import Draft, binding_predicates, refs_of
 from qsky.plan.gather import gather
 from qsky.plan.join import join
-from qsky.plan.model import Answers, Plan, Probe
+from qsky.plan.model import Answers, Given, Plan, Probe
 from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import facts_of, probe_of, prune
 from qsky.plan.split import split
@@ -25,20 +25,27 @@ from qsky.sql.query import Query
 RULES: Final[tuple[Callable[[Draft], Draft], ...]] = (statistics, prune, join, batch, gather, split)
 
 
-def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot]) -> tuple[Probe, ...]:
+def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given | None = None) -> tuple[Probe, ...]:
     """The index lookups whose answers `plan` can use; `snapshots` by alias."""
-    refs = refs_of(query, snapshots)
+    refs = refs_of(query, snapshots, given or {})
     facts = facts_of(binding_predicates(query), refs)
     probes = (probe_of(fact, refs) for fact in facts if isinstance(fact, KeyIn))
     return tuple(dict.fromkeys(probe for probe in probes if probe is not None))
 
 
-def plan(query: Query, snapshots: Mapping[str, TableSnapshot], answers: Answers, settings: Settings) -> Plan:
+def plan(
+    query: Query,
+    snapshots: Mapping[str, TableSnapshot],
+    answers: Answers,
+    settings: Settings,
+    given: Given | None = None,
+) -> Plan:
     """What is read, in which fragments, with which SQL, and how the answer is made of the pieces.
 
-    `snapshots` by alias; `answers` by probe, absent ones prune nothing. Raises limit-gather.
+    `snapshots` by alias; `answers` by probe, absent ones prune nothing; `given` are the rows of the stages it reads.
+    Raises limit-gather.
     """
-    draft = Draft(query, refs_of(query, snapshots), answers, settings)
+    draft = Draft(query, refs_of(query, snapshots, given or {}), answers, settings, given or {})
     for rule in RULES:
         draft = rule(draft)
         if draft.plan is not None:

@@ -1,103 +1,33 @@
-"""From typed statements to SQL text, and from a scan's template to the fragment of one batch.
+"""From a printed statement to a scan's template, and from that to the fragment of one batch.
 
-`Select` is one level of a query, under or above the line; expressions are printed by `sql.print` alone, only the words
-between them are written here. Called by plan.split, plan.gather and, for each fragment sent, by the engine. Pure.
+Called by plan.split, plan.gather and, for each fragment sent, by the engine. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
 from qsky.fragment import Fragment, Input, PartFile
 from qsky.plan.cells import common, within
 from qsky.plan.leaves import meeting, places_in
-from qsky.plan.model import Batch, Cells, Plan, Reading, Ref, Scan, Template
+from qsky.plan.model import Batch, Cells, Given, Plan, Reading, Ref, Scan, Template
 from qsky.plan.near import tangent_axes, with_grid
-from qsky.plan.words import number_text, quoted
+from qsky.plan.words import number_text
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import CELLS_29, Ints
-from qsky.sql.print import print_expression, print_order
-from qsky.sql.query import ColumnRef, Expression, From, Literal_, Order, TableRef
+from qsky.sql.statement import quoted, split_holes
 
 
-@dataclass(frozen=True)
-class Select:
-    """One SELECT over a FROM that is spelled elsewhere. `items` are (name of the column, expression)."""
-
-    items: tuple[tuple[str, Expression], ...]
-    where: Expression | None = None
-    group_by: tuple[Expression, ...] = ()
-    having: Expression | None = None
-    order_by: tuple[Order, ...] = ()
-    limit: int | None = None
-    offset: int = 0
-    distinct: bool = False
+def template_of(text: str, readings: Mapping[str, Reading]) -> Template:
+    """A statement with a reading, by alias, in each hole."""
+    return tuple(readings[part] if is_hole else part for part, is_hole in split_holes(text))
 
 
-def column_text(column: ColumnRef) -> str:
-    return f"{quoted(column.table)}.{quoted(column.column)}"
-
-
-def text_of(expression: Expression) -> str:
-    return print_expression(expression, column_text)
-
-
-def item_text(name: str, expression: Expression) -> str:
-    """An item under its name, of exactly the type it is bound to."""
-    text = text_of(expression)
-    if not isinstance(expression, ColumnRef) and expression.type != "NULL":
-        text = f"CAST({text} AS {expression.type})"
-    return f"{text} AS {quoted(name)}"
-
-
-def select_text(select: Select, source: Template, also: Sequence[str] = ()) -> Template:
-    """The statement over a source, () for no FROM at all. `also` are conditions printed already."""
-    head = "SELECT DISTINCT " if select.distinct else "SELECT "
-    head += ", ".join(item_text(name, expression) for name, expression in select.items)
-    conditions = [f"({text_of(select.where)})"] if select.where is not None else []
-    tail = ""
-    if conditions or also:
-        tail += " WHERE " + " AND ".join((*also, *conditions))
-    if select.group_by:
-        tail += " GROUP BY " + ", ".join(_group_text(group) for group in select.group_by)
-    if select.having is not None:
-        tail += f" HAVING {text_of(select.having)}"
-    # a constant orders nothing, and DuckDB would take it for a column's place
-    orders = [
-        print_order(order, column_text) for order in select.order_by if not isinstance(order.expression, Literal_)
-    ]
-    if orders:
-        tail += " ORDER BY " + ", ".join(orders)
-    if select.limit is not None:
-        tail += f" LIMIT {select.limit}"
-    if select.offset:
-        tail += f" OFFSET {select.offset}"
-    return (head, " FROM ", *source, tail) if source else (head + tail,)
-
-
-def _group_text(expression: Expression) -> str:
-    """A constant in GROUP BY would be a column's place."""
-    text = text_of(expression)
-    return f"CAST({text} AS {expression.type})" if isinstance(expression, Literal_) else text
-
-
-def from_text(source: From | None, relation: Callable[[str], Template]) -> Template:
-    """A FROM, each table reference as `relation` of its alias says."""
-    if source is None:
-        return ()
-    if isinstance(source, TableRef):
-        return (*relation(source.alias), f" AS {quoted(source.alias)}")
-    left, right = from_text(source.left, relation), from_text(source.right, relation)
-    if not isinstance(source.right, TableRef):
-        right = ("(", *right, ")")
-    if source.on is None and source.kind != "left":
-        return (*left, " CROSS JOIN ", *right)
-    word = " LEFT JOIN " if source.kind == "left" else " JOIN "
-    condition = text_of(source.on) if source.on is not None else "TRUE"
-    return (*left, word, *right, f" ON ({condition})")
+def given_in(text: str, given: Given) -> Given:
+    """Those of the stages' rows that a statement may name."""
+    return {name: rows for name, rows in given.items() if name in text}
 
 
 # -- fragments
@@ -111,12 +41,16 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
     axes = tangent_axes(batch.starts, batch.ends) if any(reading.grids for reading in scan.readings) else None
     inputs, relations = [], {}
     for reading in scan.readings:
+        if reading.ref.given:
+            relations[reading.name] = _relation(reading, reading.ref.given, None, axes)
+            continue
         cells = _cells_read(reading, batch)
         source = _input(reading, batch, cells, names[reading.name])
         inputs.append(source)
         relations[reading.name] = _relation(reading, "{" + source.name + "}", cells, axes)
     sql = "".join(part if isinstance(part, str) else relations[part.name] for part in scan.template)
-    return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive)
+    given = tuple(given_in(sql, plan.given).items())
+    return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive, given)
 
 
 def _names(scan: Scan) -> dict[str, str]:

@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 
 from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft
-from qsky.plan.model import PIECES, Plan, Reading, Scan, Template
+from qsky.plan.model import PIECES, Plan, Scan
 from qsky.plan.near import condition
-from qsky.plan.partial import split_aggregates
-from qsky.plan.spell import Select, from_text, select_text
-from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query
+from qsky.plan.partial import split_aggregates, unsplittable
+from qsky.plan.rewrite import has_window, replaced, windows_in
+from qsky.plan.spell import template_of
+from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query, walk
+from qsky.sql.statement import Select, from_text, select_text, whole
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,18 @@ class Halves:
     under: Select
     above: Select | None
     why: str
+    collects: bool = False
 
 
 def split(draft: Draft) -> Draft:
     """The finished plan of a query that runs in chunks, or once."""
     halves = _halves(draft)
-    source = from_text(draft.query.source, lambda alias: (draft.readings[alias],))
     also = [condition(near, number) for number, near in enumerate(draft.nears)]
-    under = select_text(halves.under, source, also)
-    merge = None if halves.above is None else text_above(halves.above, (f'"{PIECES}"',))
+    under = select_text(halves.under, from_text(draft.query.source), also)
+    merge = None if halves.above is None else select_text(halves.above, f'"{PIECES}"')
     scan = Scan(
         name=PIECES,
-        template=under,
+        template=template_of(under, draft.readings),
         readings=tuple(draft.readings.values()),
         batches=draft.batches,
         schema=tuple((name, expression.type) for name, expression in halves.under.items),
@@ -54,34 +56,15 @@ def split(draft: Draft) -> Draft:
         chunks_chosen=draft.batches.chunks,
         chunks_total=draft.chunks_total,
         bytes=draft.batches.bytes,
+        gathers=halves.collects,
+        given=draft.given,
     )
     return replace(done, plan=plan)
-
-
-def text_above(select: Select, source: Template) -> str:
-    """A statement without holes."""
-    parts = select_text(select, source)
-    assert not any(isinstance(part, Reading) for part in parts), "above the line there are no parts to read"
-    return "".join(str(part) for part in parts)
 
 
 def answer_columns(items: tuple[Item, ...]) -> tuple[tuple[str, str], ...]:
     """(name, type) of the answer's columns."""
     return tuple((item.name, item.expression.type) for item in items)
-
-
-def whole(query: Query) -> Select:
-    """The query as one statement."""
-    return Select(
-        items=tuple((f"c{place}", item.expression) for place, item in enumerate(query.items)),
-        where=query.where,
-        group_by=query.group_by,
-        having=query.having,
-        order_by=query.order_by,
-        limit=query.limit,
-        offset=query.offset,
-        distinct=query.distinct,
-    )
 
 
 def _halves(draft: Draft) -> Halves:
@@ -91,9 +74,38 @@ def _halves(draft: Draft) -> Halves:
     if query.aggregates:
         if _groups_whole(draft):
             return _rows(query, "each group lies whole in one fragment: aggregates and HAVING run there")
+        unfolded = unsplittable(query)
+        if unfolded:
+            return _collected(query, f"{', '.join(unfolded)} cannot be folded from parts")
         under, above, why = split_aggregates(query)
         return Halves(under, above, why)
+    if has_window(query):
+        if all(_key_among(window.partition_by, draft) for window in windows_in(query)):
+            return _rows(query, "each window lies whole in one fragment: window functions run there")
+        return _collected(query, "windows reach over several fragments")
     return _rows(query, "projections and filters run in the fragments")
+
+
+def _collected(query: Query, why: str) -> Halves:
+    """Joined and filtered rows, of the columns that are needed, from under the line; all the rest above it."""
+    shown = [*(item.expression for item in query.items), *query.group_by, *(o.expression for o in query.order_by)]
+    shown += [query.having] if query.having is not None else []
+    columns = dict.fromkeys(p for expression in shown for p in walk(expression) if isinstance(p, ColumnRef))
+    names = {column: f"k{place}" for place, column in enumerate(columns)}
+    by: dict[Expression, Expression] = {c: piece_column(name, c.type, c.collation) for c, name in names.items()}
+    under = tuple((name, column) for column, name in names.items())
+    above = Select(
+        items=tuple((f"c{at}", replaced(item.expression, by)) for at, item in enumerate(query.items)),
+        group_by=tuple(replaced(group, by) for group in query.group_by),
+        having=None if query.having is None else replaced(query.having, by),
+        order_by=tuple(replace(order, expression=replaced(order.expression, by)) for order in query.order_by),
+        limit=query.limit,
+        offset=query.offset,
+        distinct=query.distinct,
+    )
+    one: tuple[tuple[str, Expression], ...] = (("k0", Literal_(type="INTEGER", value=1)),)
+    said = f"{why}: filtered and projected rows are collected, the rest is done above"
+    return Halves(Select(under or one, where=query.where), above, said, collects=True)
 
 
 def _rows(query: Query, why: str) -> Halves:
@@ -141,15 +153,20 @@ def _order_above(query: Query) -> tuple[tuple[Order, ...], tuple[tuple[str, Expr
 
 
 def _groups_whole(draft: Draft) -> bool:
-    """Whether rows of one group always meet in one fragment: they agree in a unique director key of the anchor."""
+    """Whether rows of one group always meet in one fragment."""
+    return _key_among(draft.query.group_by, draft)
+
+
+def _key_among(expressions: tuple[Expression, ...], draft: Draft) -> bool:
+    """Whether rows that agree in all expressions lie in one fragment: one is a unique director key of the anchor."""
     if not draft.teams:
         return False
     for alias in draft.teams[0].aliases:
         table = draft.refs[alias].table
         if table.kind not in (Kind.DIRECTOR, Kind.CHILD) or not table.key_unique or alias in draft.optional:
             continue
-        for group in draft.query.group_by:
-            same = isinstance(group, ColumnRef) and (group.table, group.column) == (alias, table.key)
-            if same and not group.collation:  # type: ignore[attr-defined]
+        for expression in expressions:
+            same = isinstance(expression, ColumnRef) and (expression.table, expression.column) == (alias, table.key)
+            if same and not expression.collation:  # type: ignore[attr-defined]
                 return True
     return False

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from qsky.plan.draft import Draft
 from qsky.plan.model import Plan
-from qsky.plan.rewrite import aggregates_in, replaced
-from qsky.plan.split import answer_columns, text_above, whole
+from qsky.plan.rewrite import aggregates_in, has_window, replaced
+from qsky.plan.split import answer_columns
 from qsky.sql.query import Expression, Literal_, Query, TableRef, columns_in
+from qsky.sql.statement import select_text, whole
 
 
 def statistics(draft: Draft) -> Draft:
@@ -29,7 +30,9 @@ def statistics(draft: Draft) -> Draft:
     )
     done = draft.fired("statistics", f"{count.value} rows by the manifests; no file is read")
     total = len(set(parts.leaf_starts.tolist())) if draft.partitioned else 0
-    plan = Plan((), text_above(select, ()), answer_columns(query.items), done.notes, chunks_total=total)
+    plan = Plan(
+        (), select_text(select, ""), answer_columns(query.items), done.notes, chunks_total=total, given=draft.given
+    )
     return replace(done, plan=plan)
 
 
@@ -38,4 +41,6 @@ def _only_counts(query: Query) -> bool:
         return False
     counts = aggregates_in(tuple(item.expression for item in query.items))
     plain = all(a.function == "COUNT" and not a.arguments and not a.distinct for a in counts)
+    if has_window(query) or query.nested:
+        return False
     return bool(counts) and plain and not any(columns_in(item.expression) for item in query.items)

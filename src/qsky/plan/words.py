@@ -1,11 +1,6 @@
-"""Names and numbers as SQL, for what the planner itself puts around printed expressions. Pure."""
+"""Numbers as SQL, for what the planner itself puts around printed expressions. Pure."""
 
 from __future__ import annotations
-
-
-def quoted(name: str) -> str:
-    """An identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def number_text(value: float) -> str:

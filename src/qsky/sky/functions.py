@@ -10,17 +10,21 @@ text: whoever prints a call must not nest long arguments in them (sql.print does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from qsky.errors import QskyError
+from qsky.sky.arrow_function import ArrowFunction
+from qsky.sky.coordinates import coordinate_macros
 from qsky.sky.healpix import ORDER_MAX, Floats, Ints, cells_of, centres_of
+from qsky.sky.htm import HTM_LEVEL_MAX, htm_ids
+from qsky.sky.shapes import REGION_FUNCTIONS
 
 
 def _haversine(ra1: str, dec1: str, ra2: str, dec2: str) -> str:
@@ -142,6 +146,7 @@ def _number(value: float) -> str:
 
 
 MACROS: Final[tuple[str, ...]] = (
+    *coordinate_macros(),
     _ang_sep(),
     _ang_sep_vectors(),
     _circle(),
@@ -149,16 +154,6 @@ MACROS: Final[tuple[str, ...]] = (
     _ellipse(),
     _polygon_guard(),
 )
-
-
-@dataclass(frozen=True)
-class ArrowFunction:
-    """A vectorised function for `Duck.register_function`: types are DuckDB's names; a NULL argument makes a NULL."""
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[str, ...]
-    result: str
 
 
 def _healpix(order: Any, ra: Any, dec: Any) -> pa.Array:
@@ -245,7 +240,38 @@ def qserv_chunks(ra: Floats, dec: Floats, stripes: int, sub_stripes: int) -> Int
     return np.asarray(2 * stripes * stripe + place // sub_chunks[sub_stripe], dtype=np.int64)
 
 
+def _crc32(text: Any) -> pa.Array:
+    """The CRC-32 of each text's UTF-8 bytes."""
+    return pa.array([None if each is None else crc32(each.encode()) for each in text.to_pylist()], pa.int64())
+
+
+def _htm(ra: Any, dec: Any, level: Any) -> pa.Array:
+    """HTM id of each position; NULL where the position or the level (0 to 24) is none."""
+    right, high, levels = (np.asarray(column, dtype=np.float64) for column in (ra, dec, level))
+    good = np.isfinite(right) & (np.abs(high) <= 90) & (levels >= 0) & (levels <= HTM_LEVEL_MAX)
+    found = np.zeros(len(right), dtype=np.int64)
+    for one in np.unique(levels[good]).tolist():
+        here = good & (levels == one)
+        found[here] = htm_ids(right[here], high[here], int(one))
+    return pa.array(found, mask=~good)
+
+
+def _int64(data: Any, place: Any) -> pa.Array:
+    """The n-th 64-bit integer, little-endian, of each byte string; NULL where there is none."""
+
+    def one(raw: bytes | None, at: int | None) -> int | None:
+        if raw is None or at is None or not 0 <= at < len(raw) // 8:
+            return None
+        return int.from_bytes(raw[8 * at : 8 * at + 8], "little", signed=True)
+
+    return pa.array(map(one, data.to_pylist(), place.to_pylist()), pa.int64())
+
+
 ARROW_FUNCTIONS: Final = (
+    ArrowFunction("qsky_crc32", _crc32, ("VARCHAR",), "BIGINT"),
+    ArrowFunction("qsky_htm", _htm, ("DOUBLE", "DOUBLE", "BIGINT"), "BIGINT"),
+    ArrowFunction("qsky_int64", _int64, ("BLOB", "BIGINT"), "BIGINT"),
+    *REGION_FUNCTIONS,
     ArrowFunction("healpix", _healpix, ("BIGINT", "DOUBLE", "DOUBLE"), "BIGINT"),
     ArrowFunction("healpix_ra", _healpix_ra, ("BIGINT", "BIGINT"), "DOUBLE"),
     ArrowFunction("healpix_dec", _healpix_dec, ("BIGINT", "BIGINT"), "DOUBLE"),

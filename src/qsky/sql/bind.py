@@ -1,13 +1,13 @@
-"""A parsed SELECT and a catalogue make a typed Query: clauses in the order SQL evaluates them. Pure.
+"""A parsed text and a catalogue make a typed Statement: clauses in the order SQL evaluates them. Pure.
 
 engine calls `bind`; what the user may see is exactly what the CatalogView shows. Expressions are bound in
-sql.expression, FROM in sql.source. What has no meaning is refused here with its place: aggregates where none may be,
-columns that are not grouped, ordinals that count nothing.
+sql.expression, FROM in sql.source, set operations in sql.compound. What has no meaning is refused here with its place:
+aggregates where none may be, columns that are not grouped, ordinals that count nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,25 +15,26 @@ from sqlglot import exp
 
 from qsky.config import Settings
 from qsky.sql import operators as op
+from qsky.sql.compound import bind_compound
 from qsky.sql.dialect import ITEM_END, ITEM_START
 from qsky.sql.expression import Binder, flat
 from qsky.sql.geometry import bind_restrictor, is_restrictor
+from qsky.sql.groups import checked_groups, grouped_distinct
 from qsky.sql.parse import Parsed, parse
 from qsky.sql.query import (
-    Aggregate,
     ColumnRef,
     Expression,
-    From,
     Item,
-    Join,
-    Literal_,
     Order,
     Query,
+    Statement,
+    conditions_of,
+    conjunction,
     has_aggregate,
     table_refs,
 )
 from qsky.sql.scope import Alias, CatalogView, Scope, Source
-from qsky.sql.source import Tables, bind_from, refuse_other_args
+from qsky.sql.source import Joined, Surroundings, Tables, bind_from, check_revisions, ctes_of, refuse_other_args
 from qsky.sql.types import NULL
 
 _SELECT_ARGS: Final = {
@@ -47,76 +48,151 @@ _SELECT_ARGS: Final = {
     "limit",
     "offset",
     "distinct",
+    "with_",
+    "windows",
 }
 
 
 def bind_text(
     text: str, lang: str, catalog: CatalogView, settings: Settings, default_database: str | None = None
-) -> Query:
+) -> Statement:
     """`bind` of `parse`."""
     return bind(parse(text, lang, settings), catalog, default_database)
 
 
-def bind(parsed: Parsed, catalog: CatalogView, default_database: str | None = None) -> Query:
-    """The typed Query a text means in a catalogue.
+def bind(parsed: Parsed, catalog: CatalogView, default_database: str | None = None) -> Statement:
+    """The typed Statement a text means in a catalogue.
 
     Raises unknown-name, ambiguous-name, type-mismatch, bad-argument, bad-region, bad-query, not-supported, syntax, all
     with their place.
     """
-    tree = parsed.tree
+
+    def bind_query(node: Any, around: Surroundings) -> Query:
+        return _query(tables, node, around)
+
+    tables = Tables(parsed, catalog, default_database, bind_query)
+    query = bind_query(parsed.tree, Surroundings())
+    check_revisions(tables, parsed.tree)
+    return Statement(tuple(tables.stages), query, tuple(sorted(tables.revisions.items())))
+
+
+def _query(tables: Tables, node: Any, around: Surroundings) -> Query:
+    """One SELECT or set operation, anywhere in the text."""
+    tree = node
+    while isinstance(tree, exp.Subquery | exp.Paren):
+        refuse_other_args(tables.parsed, tree, {"this"}, "parentheses around a query")
+        tree = tree.this
+    if isinstance(tree, exp.SetOperation):
+        return _compound(tables, tree, around)
+    if not isinstance(tree, exp.Select):
+        raise tables.parsed.error(node, "not-supported", "Only SELECT can stand here.")
+    if not tree.expressions:
+        raise tables.parsed.error(tree, "syntax", "SELECT names nothing to show.")
+    return _select(tables, tree, ctes_of(tables.parsed, tree, around))
+
+
+def _compound(tables: Tables, tree: Any, around: Surroundings) -> Query:
+    query = bind_compound(tables, tree, around)
+    clauses = _Clauses(tables, Surroundings(), {})
+    scope = Scope()
+    named: dict[str, Alias] = {}
+    for item in query.items:
+        named.setdefault(item.name.lower(), Alias(item.name, (item.expression,)))
+    order_by = clauses.order_by(tree, scope, list(query.items), named)
+    limit, offset = clauses.limit(tree)
+    return replace(query, order_by=tuple(order_by), limit=limit, offset=offset)
+
+
+def _select(tables: Tables, tree: exp.Select, around: Surroundings) -> Query:
+    parsed = tables.parsed
     refuse_other_args(parsed, tree, _SELECT_ARGS, "a SELECT")
-    tables = Tables(parsed, catalog, default_database)
-    clauses = _Clauses(parsed)
-    source, scope = bind_from(tables, tree, clauses.join_condition)
-    where = clauses.where(tree, source, scope)
+    clauses = _Clauses(tables, around, _named_windows(parsed, tree))
+    joined = bind_from(tables, tree, around, clauses.join_condition)
+    scope = joined.scope
+    where = clauses.where(tree, joined)
     items, nodes = clauses.items(tree, scope)
-    aliases = _aliases(parsed, tree, items, nodes)
+    aliases = _aliases(items, nodes)
     group_by = clauses.group_by(tree, scope, items, aliases)
     having = clauses.having(tree, scope, aliases, group_by)
     order_by = clauses.order_by(tree, scope, items, aliases)
     limit, offset = clauses.limit(tree)
     query = Query(
         items=tuple(items),
-        source=source,
+        source=joined.source,
         where=where,
         group_by=tuple(group_by),
         having=having,
         order_by=tuple(order_by),
         limit=limit,
         offset=offset,
-        distinct=tree.args.get("distinct") is not None,
-        revisions=tuple(sorted(tables.revisions.items())),
+        distinct=_is_distinct(parsed, tree),
     )
-    _check_groups(parsed, tree, query, nodes)
-    _check_distinct(parsed, tree, query)
-    return query
+    query = _having_of_rows(parsed, query)
+    return grouped_distinct(parsed, tree, checked_groups(parsed, tree, query, nodes))
+
+
+def _is_distinct(parsed: Parsed, tree: exp.Select) -> bool:
+    distinct = tree.args.get("distinct")
+    if distinct is None:
+        return False
+    refuse_other_args(parsed, distinct, {"expressions"} if not distinct.expressions else set(), "DISTINCT")
+    return True
+
+
+def _having_of_rows(parsed: Parsed, query: Query) -> Query:
+    """MySQL's HAVING without groups or aggregates filters rows, by the names that SELECT gave."""
+    if parsed.lang != "mysql" or query.having is None or replace(query, having=None).aggregates:
+        return query
+    if has_aggregate(query.having):
+        return query
+    both = tuple(part for part in (query.where, query.having) if part is not None)
+    return replace(query, where=conjunction(both), having=None)
+
+
+def _named_windows(parsed: Parsed, tree: exp.Select) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for node in tree.args.get("windows") or ():
+        refuse_other_args(parsed, node, {"this", "partition_by", "order", "spec", "over"}, "WINDOW")
+        found[node.this.name.lower()] = node
+    return found
 
 
 @dataclass(frozen=True)
 class _Clauses:
     """One method per clause."""
 
-    parsed: Parsed
+    tables: Tables
+    around: Surroundings
+    named_windows: Mapping[str, Any]
+
+    @property
+    def parsed(self) -> Parsed:
+        return self.tables.parsed
+
+    def binder(self, scope: Scope, clause: str, **more: Any) -> Binder:
+        """The binder of a clause."""
+        return Binder(self.parsed, scope, clause, self.tables, self.around.ctes, self.named_windows, **more)
 
     def join_condition(self, node: Any, scope: Scope) -> Expression:
-        return Binder(self.parsed, scope, "ON").predicate(node)
+        return self.binder(scope, "ON").predicate(node)
 
-    def where(self, tree: exp.Select, source: From | None, scope: Scope) -> Expression | None:
-        """WHERE with area restrictors replaced by tests of positions, those in front."""
+    def where(self, tree: exp.Select, joined: Joined) -> Expression | None:
+        """WHERE with area restrictors replaced by tests of positions, those in front; then what derived tables brought."""
         if tree.args.get("where") is None:
-            return None
-        binder = Binder(self.parsed, scope, "WHERE")
+            return conjunction(joined.where)
+        binder = self.binder(joined.scope, "WHERE")
         parts = flat(tree.args["where"].this, exp.And)
         restrictors = [p.unnest() for p in parts if is_restrictor(p.unnest())]
         rest = [binder.predicate(part) for part in parts if not is_restrictor(part.unnest())]
-        links = [*rest, *_conditions(source)]
-        refs = list(table_refs(source))
+        links = [*rest, *conditions_of(joined.source)]
+        refs = list(table_refs(joined.source))
         tests = [test for node in restrictors for test in bind_restrictor(binder, node, refs, links)]
-        return op.chain("AND", [*tests, *rest]) if tests or rest else None
+        every = [*tests, *rest, *joined.where]
+        return op.chain("AND", every) if every else None
 
     def items(self, tree: exp.Select, scope: Scope) -> tuple[list[Item], list[Any]]:
         """The columns of the answer, and for each the node it came from."""
-        binder = Binder(self.parsed, scope, "SELECT", aggregates=True)
+        binder = self.binder(scope, "SELECT", aggregates=True, windows=True)
         found: list[Item] = []
         nodes: list[Any] = []
         for node in tree.expressions:
@@ -134,7 +210,7 @@ class _Clauses:
         source: Source | None = None
         if isinstance(node, exp.Column):
             source = scope.sources_named(self.parsed, node, node.table, node.db)
-        return [_described(name, column, scope) for name, column in scope.star(source)]
+        return [Item(c.expression, c.name, c.unit, c.ucd, c.description) for c in scope.star(source)]
 
     def _item(self, binder: Binder, node: Any) -> Item:
         inner = node.this if isinstance(node, exp.Alias) else node
@@ -156,16 +232,13 @@ class _Clauses:
         if group is None:
             return []
         refuse_other_args(self.parsed, group, {"expressions"}, "GROUP BY")
-        binder = Binder(self.parsed, scope, "GROUP BY", aliases=aliases)
+        binder = self.binder(scope, "GROUP BY", aliases=aliases)
         found = []
         for node in group.expressions:
             expression = self._ordinal(node, items, "GROUP BY") or op.as_value(binder.bind(node))
             if has_aggregate(expression):
                 raise self.parsed.error(node, "bad-query", "GROUP BY cannot group by an aggregate.")
-            if op.collation_of(expression) == "ci":
-                sentence = "Grouping by a column that ignores case is not supported yet."
-                raise self.parsed.error(node, "not-supported", sentence, "Group by LOWER(...) of it.")
-            found.append(expression)
+            found.append(op.without_case(expression))
         return found
 
     def _ordinal(self, node: Any, items: list[Item], clause: str) -> Expression | None:
@@ -186,7 +259,7 @@ class _Clauses:
             return None
         grouped = {e.column.lower() for e in groups if isinstance(e, ColumnRef)}
         chosen = {name: alias for name, alias in aliases.items() if name not in grouped}
-        binder = Binder(self.parsed, scope, "HAVING", aggregates=True, aliases=chosen, aliases_first=True)
+        binder = self.binder(scope, "HAVING", aggregates=True, aliases=chosen, aliases_first=True)
         return binder.predicate(having.this)
 
     def order_by(self, tree: exp.Select, scope: Scope, items: list[Item], aliases: dict[str, Alias]) -> list[Order]:
@@ -194,12 +267,13 @@ class _Clauses:
         if order is None:
             return []
         refuse_other_args(self.parsed, order, {"expressions"}, "ORDER BY")
-        binder = Binder(self.parsed, scope, "ORDER BY", aggregates=True, aliases=aliases)
+        binder = self.binder(scope, "ORDER BY", aggregates=True, windows=True, aliases=aliases)
         found = []
         for node in order.expressions:
             refuse_other_args(self.parsed, node, {"this", "desc", "nulls_first"}, "ORDER BY")
             first = replace(binder, aliases_first=isinstance(node.this, exp.Column))
             expression = self._ordinal(node.this, items, "ORDER BY") or op.as_value(first.bind(node.this))
+            expression = op.without_case(expression)
             found.append(Order(expression, bool(node.args.get("desc")), bool(node.args.get("nulls_first"))))
         return found
 
@@ -223,26 +297,13 @@ class _Clauses:
         return int(node.name)
 
 
-def _conditions(source: From | None) -> list[Expression]:
-    """The ON conditions of a join tree."""
-    if not isinstance(source, Join):
-        return []
-    own = [source.on] if source.on is not None else []
-    return [*own, *_conditions(source.left), *_conditions(source.right)]
-
-
 def _described(name: str, expression: Expression, scope: Scope) -> Item:
     """An item; a bare column brings its unit, UCD and description."""
-    if not isinstance(expression, ColumnRef):
-        return Item(expression, name)
-    table = next(s.ref.table for s in scope.sources if s.ref.alias == expression.table)
-    column = table.column(expression.column)
-    if column is None:
-        return Item(expression, name)
-    return Item(expression, name, column.unit, column.ucd, column.description)
+    known = scope.about(expression) if isinstance(expression, ColumnRef) else None
+    return Item(expression, name) if known is None else Item(expression, name, known.unit, known.ucd, known.description)
 
 
-def _aliases(parsed: Parsed, tree: exp.Select, items: Sequence[Item], nodes: Sequence[Any]) -> dict[str, Alias]:
+def _aliases(items: Sequence[Item], nodes: Sequence[Any]) -> dict[str, Alias]:
     """Every name SELECT gives with AS, lower case."""
     found: dict[str, Alias] = {}
     for item, node in zip(items, nodes, strict=True):
@@ -251,52 +312,3 @@ def _aliases(parsed: Parsed, tree: exp.Select, items: Sequence[Item], nodes: Seq
             same = (*before.expressions, item.expression) if before else (item.expression,)
             found[item.name.lower()] = Alias(item.name, same)
     return found
-
-
-def _check_groups(parsed: Parsed, tree: exp.Select, query: Query, nodes: Sequence[Any]) -> None:
-    """In a query with groups, whatever is shown, filtered or sorted by is grouped or inside an aggregate."""
-    if not query.aggregates:
-        return
-    checked: list[tuple[Expression, Any]] = [(i.expression, n) for i, n in zip(query.items, nodes, strict=True)]
-    if query.having is not None:
-        checked.append((query.having, tree.args["having"]))
-    checked += [(o.expression, n) for o, n in zip(query.order_by, _order_nodes(tree), strict=True)]
-    for expression, node in checked:
-        loose = _loose_column(expression, query.group_by)
-        if loose is not None:
-            sentence = f"The column {loose.table}.{loose.column} is neither grouped nor inside an aggregate."
-            hint = "Add it to GROUP BY, or use MIN(...) of it."
-            raise parsed.error(node, "bad-query", sentence, hint)
-
-
-def _order_nodes(tree: exp.Select) -> list[Any]:
-    return list(tree.args["order"].expressions) if tree.args.get("order") is not None else []
-
-
-def _loose_column(expression: Expression, groups: Sequence[Expression]) -> ColumnRef | None:
-    """A column outside aggregates that the groups do not fix."""
-    if expression in groups or isinstance(expression, Aggregate | Literal_):
-        return None
-    if isinstance(expression, ColumnRef):
-        return expression
-    for child in expression.children():
-        loose = _loose_column(child, groups)
-        if loose is not None:
-            return loose
-    return None
-
-
-def _check_distinct(parsed: Parsed, tree: exp.Select, query: Query) -> None:
-    """DISTINCT rows can be sorted only by what they show."""
-    distinct = tree.args.get("distinct")
-    if distinct is None:
-        return
-    refuse_other_args(parsed, distinct, {"expressions"} if not distinct.expressions else set(), "DISTINCT")
-    shown = [item.expression for item in query.items]
-    if any(op.collation_of(expression) == "ci" for expression in shown):
-        sentence = "DISTINCT of a column that ignores case is not supported yet."
-        raise parsed.error(tree, "not-supported", sentence, "Use LOWER(...) of it.")
-    for order, node in zip(query.order_by, _order_nodes(tree), strict=True):
-        if order.expression not in shown:
-            sentence = "With SELECT DISTINCT, ORDER BY can only use what SELECT shows."
-            raise parsed.error(node, "bad-query", sentence)

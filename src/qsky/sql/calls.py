@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlglot import exp
@@ -9,21 +10,27 @@ from sqlglot import exp
 from qsky.catalog.model import HEALPIX_COLUMN, Kind
 from qsky.errors import QskyError
 from qsky.sql import operators as op
-from qsky.sql.functions import Function, describe_mismatch, find_function, function_names
-from qsky.sql.geometry import GEOMETRY, bind_geometry
-from qsky.sql.query import AGGREGATES, Aggregate, Binary, Call, Case, ColumnRef, Expression, IsNull, Literal_
+from qsky.sql.aggregates import aggregate_named, bind_aggregate
+from qsky.sql.casts import read_time
+from qsky.sql.functions import FUNCTIONS, Function, describe_mismatch, find_function, function_names
+from qsky.sql.query import Binary, Call, Case, ColumnRef, Expression, Literal_
 from qsky.sql.scope import near_miss
-from qsky.sql.types import NULL, family, is_exact, is_number, sum_type
+from qsky.sql.shapes import GEOMETRY, bind_geometry, spread_points
+from qsky.sql.special import bind_special
+from qsky.sql.types import NULL, is_exact, is_number
+from qsky.sql.windows import WINDOW_NAMES
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
 
 _RESTRICTOR: Final = "qserv_areaspec_"
 _LATER: Final = frozenset({
-    "STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP", "GROUP_CONCAT", "BIT_AND", "BIT_OR",
-    "BIT_XOR", "MEDIAN", "QUANTILE", "PERCENTILE", "NOW", "CURDATE", "CURTIME", "SYSDATE", "RAND", "UUID", "DATE_ADD",
-    "DATE_SUB", "DATE_FORMAT", "DATEDIFF",
+    "UUID",
 })  # fmt: skip
+# What compares texts: by lower case where a column says so.
+_IN_ANY_CASE: Final = frozenset({"INSTR", "LOCATE", "STRCMP", "FIND_IN_SET"})
+# What scisql has for its own index, which Qsky does without.
+_OF_HTM: Final = frozenset({"S2CPOLYHTMRANGES", "S2CIRCLEHTMRANGES"})
 
 
 def bind_call(self: Binder, node: Any) -> Expression:
@@ -31,8 +38,11 @@ def bind_call(self: Binder, node: Any) -> Expression:
     self.only(node, "this", "expressions")
     name = node.name
     upper = name.upper()
-    if upper in AGGREGATES:
-        return _aggregate(self, node, upper)
+    form = aggregate_named(name, self.parsed.lang)
+    if form is not None:
+        return bind_aggregate(self, node, form)
+    if upper in WINDOW_NAMES:
+        raise self.error(node, "bad-query", f"{upper} needs OVER (...).")
     if any(isinstance(argument, exp.Star | exp.Distinct) for argument in node.expressions):
         raise self.error(node, "syntax", f"* and DISTINCT have no meaning in {name}(...).")
     if self.parsed.lang == "adql" and upper in GEOMETRY:
@@ -41,49 +51,61 @@ def bind_call(self: Binder, node: Any) -> Expression:
         raise self.error(
             node, "bad-query", f"{name} may stand only at the top of WHERE, joined to the rest by AND.", ""
         )
-    arguments = [self.bind(argument) for argument in node.expressions]
-    special = _operator_call(self, node, upper, arguments)
-    return special if special is not None else _function_call(self, node, name, arguments)
+    special = bind_special(self, node)
+    if special is not None:
+        return special
+    return _function_call(self, node, name, spread_points(self, node.expressions))
 
 
-def _operator_call(self: Binder, node: Any, name: str, arguments: list[Expression]) -> Expression | None:
-    """MOD, IF and ISNULL are other ways of writing operators."""
-    count = len(arguments)
-    if name == "MOD" and count == 2:
-        return op.calculate("%", *arguments)
-    if name == "ISNULL" and count == 1:
-        return IsNull(type="BOOLEAN", operand=arguments[0])
-    if name == "IF" and count == 3:
-        values = op.unify([op.as_value(argument) for argument in arguments[1:]], "IF")
-        return Case(type=values[0].type, branches=((op.to_predicate(arguments[0]), values[0]),), otherwise=values[1])
-    return None
+def bind_function(self: Binder, node: Any, name: str, arguments: Sequence[Expression]) -> Expression:
+    """A call of the registry with bound arguments, for those who write other calls in its words."""
+    return _function_call(self, node, name, list(arguments))
 
 
 def _function_call(self: Binder, node: Any, name: str, arguments: list[Expression]) -> Expression:
     function = find_function(name, self.parsed.lang, len(arguments))
     if function is None:
         raise _unknown(self, node, name)
+    if function.name == "scisql_s2PtInCPoly" and len(arguments) == 3:
+        function, arguments = _polygon_of_bytes(function, arguments)
     _check_arity(self, node, function, len(arguments))
+    if function.name in _IN_ANY_CASE and op.collation_of(*arguments) == "ci":
+        arguments = [_lower(argument) for argument in arguments]
+    arguments = [_read(function, at, argument) for at, argument in enumerate(arguments)]
     for at, argument in enumerate(arguments):
         if not function.takes(at, argument.type):
-            raise self.error(node.expressions[at], "type-mismatch", describe_mismatch(function, at, argument.type))
+            place = node.expressions[at] if at < len(node.expressions) else node
+            raise self.error(place, "type-mismatch", describe_mismatch(function, at, argument.type))
     return _typed_call(self, function, [_as_argument(function, at, a) for at, a in enumerate(arguments)])
 
 
 def _unknown(self: Binder, node: Any, name: str) -> QskyError:
     if name.upper() in _LATER:
         return self.error(node, "not-supported", f"The function {name} is not supported yet.")
+    if name.upper().removeprefix("SCISQL_") in _OF_HTM:
+        hint = "Restrict positions with qserv_areaspec_circle or qserv_areaspec_poly: Qsky finds the rows by itself."
+        return self.error(node, "not-supported", f"The function {name} serves an index that Qsky does not have.", hint)
     return self.error(node, "unknown-name", f"There is no function {name}.", near_miss(name, function_names()))
 
 
 def _check_arity(self: Binder, node: Any, function: Function, count: int) -> None:
     low, high = function.arity
-    polygon = function.name == "scisql_s2PtInCPoly"
-    if low <= count <= high and not (polygon and (count % 2 or count > 42)):
+    polygon = function.name in ("scisql_s2PtInCPoly", "scisql_s2CPolyToBin")
+    if low <= count <= high and not (polygon and (count % 2 or count > 34 + low)):
         return
     wanted = f"{low}" if low == high else f"{low} or more" if high >= 1000 else f"{low} to {high}"
-    wanted = "a position and 3 to 20 vertices" if polygon else f"{wanted} argument{'' if wanted == '1' else 's'}"
+    around = "a position and " if function.name == "scisql_s2PtInCPoly" else ""
+    wanted = f"{around}3 to 20 vertices" if polygon else f"{wanted} argument{'' if wanted == '1' else 's'}"
     raise self.error(node, "bad-argument", f"{function.name} takes {wanted}, not {count}.")
+
+
+def _lower(argument: Expression) -> Expression:
+    return Call(type="VARCHAR", function="LOWER", arguments=(argument,)) if argument.type == "VARCHAR" else argument
+
+
+def _read(function: Function, at: int, argument: Expression) -> Expression:
+    """A text in quotes where a time is wanted is one."""
+    return read_time(argument) if function.letter(at) == "t" else argument
 
 
 def _as_argument(function: Function, at: int, argument: Expression) -> Expression:
@@ -92,7 +114,21 @@ def _as_argument(function: Function, at: int, argument: Expression) -> Expressio
         argument = op.to_number(argument, function.name)
         floating = function.result == "DOUBLE" or function.name.startswith("scisql_s2")
         return op.cast(argument, "DOUBLE") if floating and op.is_literal_number(argument) else argument
-    return op.as_value(argument)
+    if function.letter(at) == "i":
+        return op.to_number(argument, function.name)
+    argument = op.as_value(argument)
+    if function.name == "HEX" and is_number(argument.type):
+        return op.cast(argument, "BIGINT")
+    texts = function.letter(at) in ("s", "b") or function.name.startswith("CONCAT")
+    return op.as_text(argument) if texts and argument.type not in ("VARCHAR", "BLOB", NULL) else argument
+
+
+def _polygon_of_bytes(function: Function, arguments: list[Expression]) -> tuple[Function, list[Expression]]:
+    """scisql_s2PtInCPoly(ra, dec, s2CPolyToBin(...)) is the polygon itself; bytes of a column are read row by row."""
+    shape = arguments[2]
+    if isinstance(shape, Call) and shape.function == "scisql_s2CPolyToBin":
+        return function, [*arguments[:2], *shape.arguments]
+    return FUNCTIONS["qsky_inPolygonBytes"], arguments
 
 
 def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -> Expression:
@@ -100,15 +136,18 @@ def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -
         shifted = _cell_of_director(self, arguments)
         if shifted is not None:
             return shifted
+    if function.name == "ROUND" and self.parsed.lang != "duckdb" and not op.is_decimal(arguments[0]):
+        function = FUNCTIONS["ROUND_EVEN"]
     if function.name == "scisql_s2PtInCPoly" and not all(op.is_literal_number(a) for a in arguments[2:]):
-        raise op.Mismatch("The vertices of scisql_s2PtInCPoly must be constant numbers.")
+        return Call(type="INTEGER", function="qsky_inPolygonList", arguments=tuple(arguments))
     kind = function.result
     if function.result == "same":
         arguments = list(op.unify(arguments, function.name))
         kind = arguments[0].type
     elif function.result == "first":
+        equal = op.compare("=", arguments[0], arguments[1])
         kind = arguments[0].type
-        op.comparable(arguments[0], arguments[1])
+        return Case(type=kind, branches=((equal, op.null(kind)),), otherwise=arguments[0])
     elif function.result == "whole":
         kind = "BIGINT" if is_exact(arguments[0].type) else "DOUBLE"
     return Call(type=kind, function=function.name, arguments=tuple(arguments))
@@ -121,60 +160,13 @@ def _cell_of_director(self: Binder, arguments: list[Expression]) -> Expression |
         return None
     if not (isinstance(ra, ColumnRef) and isinstance(dec, ColumnRef) and ra.table == dec.table):
         return None
-    table = next(s.ref.table for s in self.scope.sources if s.ref.alias == ra.table)
+    ref = self.tables.by_alias.get(ra.table)
+    if ref is None:
+        return None
+    table = ref.table
     own = table.kind is Kind.DIRECTOR and table.attached is None
     if not own or (ra.column, dec.column) != (table.ra, table.dec):
         return None
     cell = ColumnRef(type="BIGINT", table=ra.table, column=HEALPIX_COLUMN)
     shift = op.number(2 * (29 - order.value))
     return Binary(type="BIGINT", operator=">>", left=cell, right=shift)
-
-
-# -- aggregates
-
-
-def _aggregate(self: Binder, node: Any, name: str) -> Expression:
-    if self.inside_aggregate:
-        raise self.error(node, "bad-query", f"{name} stands inside another aggregate.")
-    if not self.aggregates:
-        hint = "Use HAVING to filter groups." if self.clause == "WHERE" else ""
-        raise self.error(node, "bad-query", f"The aggregate {name} cannot stand in {self.clause}.", hint)
-    given = node.expressions
-    if len(given) == 1 and isinstance(given[0], exp.Star):
-        if name != "COUNT":
-            raise self.error(node, "bad-argument", f"{name}(*) has no meaning.")
-        return Aggregate(type="BIGINT", function="COUNT", arguments=())
-    distinct = len(given) == 1 and isinstance(given[0], exp.Distinct)
-    inner = self.within_aggregate()
-    arguments = [op.as_value(inner.bind(a)) for a in (given[0].expressions if distinct else given)]
-    if not arguments or (len(arguments) > 1 and not (name == "COUNT" and distinct)):
-        raise self.error(node, "bad-argument", f"{name} takes 1 argument, not {len(arguments)}.")
-    _check_aggregate(self, node, name, arguments, distinct)
-    if name in ("SUM", "AVG"):
-        arguments = [op.to_number(argument, name) for argument in arguments]
-    distinct = distinct and name == "COUNT"
-    kind = _aggregate_type(name, arguments[0].type)
-    return Aggregate(type=kind, function=name, arguments=tuple(arguments), distinct=distinct)
-
-
-def _check_aggregate(self: Binder, node: Any, name: str, arguments: list[Expression], distinct: bool) -> None:
-    kind = arguments[0].type
-    if name in ("SUM", "AVG"):
-        if distinct:
-            raise self.error(node, "not-supported", f"{name}(DISTINCT ...) is not supported yet.")
-        if not (is_number(kind) or kind in ("BOOLEAN", NULL)):
-            raise self.error(node, "type-mismatch", f"{name} needs a number, not {family(kind)}.")
-    folded = (name == "COUNT" and distinct) or name in ("MIN", "MAX")
-    if folded and op.collation_of(*arguments) == "ci":
-        hint = "Use LOWER(...) inside it."
-        raise self.error(node, "not-supported", f"{name} of a column that ignores case is not supported yet.", hint)
-
-
-def _aggregate_type(name: str, kind: str) -> str:
-    if name == "COUNT":
-        return "BIGINT"
-    if name == "AVG":
-        return "DOUBLE"
-    if kind == NULL:
-        return "DOUBLE" if name == "SUM" else "INTEGER"
-    return sum_type(kind) if name == "SUM" else kind

@@ -30,7 +30,7 @@ class PlacedError(ParseError):  # type: ignore[misc]
     """A syntax error that knows the character it is about; sqlglot backtracks on its own kind of error only."""
 
     def __init__(self, message: str, offset: int) -> None:
-        super().__init__(message)
+        super().__init__(message, [{"description": message}])  # sqlglot adds to the first where it tries another way
         self.offset = offset
 
 
@@ -42,12 +42,106 @@ def _case(reader: Any) -> Any:
     return reader._parse_case()
 
 
+class GroupConcat(exp.Expression):  # type: ignore[misc]
+    """GROUP_CONCAT with what may stand in its parentheses: the arguments (the separator last), and an order."""
+
+    arg_types = {"expressions": True, "order": False}
+
+    @property
+    def name(self) -> str:
+        return "GROUP_CONCAT"
+
+
+def _group_concat(reader: Any) -> Any:
+    """GROUP_CONCAT([DISTINCT] a [, ...] [ORDER BY ...] [SEPARATOR ','])."""
+    distinct = reader._match(TokenType.DISTINCT)
+    given = reader._parse_csv(reader._parse_disjunction)
+    if len(given) > 1:
+        given = [exp.Anonymous(this="CONCAT", expressions=given)]
+    order = reader._parse_order()
+    separator = None
+    if reader._match_text_seq("SEPARATOR"):
+        separator = reader._parse_string()
+        if separator is None:
+            reader.raise_error("Expecting a text after SEPARATOR")
+    if distinct:
+        given = [exp.Distinct(expressions=given)]
+    expressions = [*given, separator] if separator is not None else given
+    return reader.expression(GroupConcat(expressions=expressions, order=order.expressions if order else None))
+
+
+def _call(name: str, *arguments: Any) -> Any:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
+def _extract(reader: Any) -> Any:
+    """EXTRACT(unit FROM x) is the function of the unit."""
+    unit = reader._parse_var(any_token=True)
+    if unit is None or not reader._match(TokenType.FROM):
+        reader.raise_error("Expecting EXTRACT(unit FROM value)")
+    return _call(unit.name, reader._parse_bitwise())
+
+
+def _trim(reader: Any) -> Any:
+    """TRIM([BOTH | LEADING | TRAILING] [x] FROM s), TRIM(s)."""
+    side = next((word for word in ("BOTH", "LEADING", "TRAILING") if reader._match_text_seq(word)), "")
+    first = None if reader._match(TokenType.FROM) else reader._parse_bitwise()
+    if first is not None and not reader._match(TokenType.FROM):
+        if side:
+            reader.raise_error("Expecting FROM")
+        rest = [reader._parse_bitwise()] if reader._match(TokenType.COMMA) else []
+        return _call("TRIM", first, *rest)
+    text = reader._parse_bitwise()
+    if first is None:
+        return _call({"LEADING": "LTRIM", "TRAILING": "RTRIM"}.get(side, "TRIM"), text)
+    return _call(f"TRIM_{side or 'BOTH'}", text, first)
+
+
+def _substring(reader: Any) -> Any:
+    """SUBSTRING(s FROM n [FOR m]), SUBSTRING(s, n[, m])."""
+    found = reader._parse_csv(reader._parse_bitwise)
+    if reader._match(TokenType.FROM):
+        found.append(reader._parse_bitwise())
+        if reader._match(TokenType.FOR):
+            found.append(reader._parse_bitwise())
+    return _call("SUBSTRING", *found)
+
+
+def _convert(reader: Any) -> Any:
+    """CONVERT(x, type) is a CAST; CONVERT(x USING set) is x, all text being UTF-8."""
+    this = reader._parse_assignment()
+    if reader._match(TokenType.USING):
+        if not (reader._parse_var(any_token=True) or exp.Var(this="")).name.lower().startswith("utf8"):
+            reader.raise_error("Only the character set utf8 is supported")
+        return this
+    if not reader._match(TokenType.COMMA):
+        reader.raise_error("Expecting CONVERT(value, type)")
+    return reader.expression(exp.Cast(this=this, to=reader._parse_types()))
+
+
+_WORDS: Final = {
+    "CAST": _cast,
+    "EXTRACT": _extract,
+    "TRIM": _trim,
+    "SUBSTRING": _substring,
+    "SUBSTR": _substring,
+    "GROUP_CONCAT": _group_concat,
+}
+
+
+_CLOCK: Final = {
+    TokenType.CURRENT_DATE: lambda: _call("CURRENT_DATE"),
+    TokenType.CURRENT_TIME: lambda: _call("CURRENT_TIME"),
+    TokenType.CURRENT_TIMESTAMP: lambda: _call("CURRENT_TIMESTAMP"),
+}
+
+
 class _Strict(parser.Parser):  # type: ignore[misc]
     """What the three parsers share."""
 
     FUNCTIONS: Any = {}
-    FUNCTION_PARSERS: Any = {"CAST": _cast}
-    NO_PAREN_FUNCTIONS: Any = {}
+    FUNCTION_PARSERS: Any = _WORDS
+    NO_PAREN_FUNCTIONS: Any = _CLOCK
     NO_PAREN_FUNCTION_PARSERS: Any = {"CASE": _case}
     FUNC_TOKENS: Any = parser.Parser.FUNC_TOKENS | {TokenType.MOD, TokenType.TRUNCATE, TokenType.YEAR}
 
@@ -93,8 +187,8 @@ class _Strict(parser.Parser):  # type: ignore[misc]
 
 class _MySQLParser(_Strict, MySQLParser):  # type: ignore[misc]
     FUNCTIONS: Any = {}
-    FUNCTION_PARSERS: Any = _Strict.FUNCTION_PARSERS
-    NO_PAREN_FUNCTIONS: Any = {}
+    FUNCTION_PARSERS: Any = {**_WORDS, "CONVERT": _convert}
+    NO_PAREN_FUNCTIONS: Any = _CLOCK
     NO_PAREN_FUNCTION_PARSERS: Any = _Strict.NO_PAREN_FUNCTION_PARSERS
     FUNC_TOKENS: Any = MySQLParser.FUNC_TOKENS | _Strict.FUNC_TOKENS
 
@@ -102,7 +196,7 @@ class _MySQLParser(_Strict, MySQLParser):  # type: ignore[misc]
 class _DuckDBParser(_Strict, DuckDBParser):  # type: ignore[misc]
     FUNCTIONS: Any = {}
     FUNCTION_PARSERS: Any = _Strict.FUNCTION_PARSERS
-    NO_PAREN_FUNCTIONS: Any = {}
+    NO_PAREN_FUNCTIONS: Any = _CLOCK
     NO_PAREN_FUNCTION_PARSERS: Any = _Strict.NO_PAREN_FUNCTION_PARSERS
     FUNC_TOKENS: Any = DuckDBParser.FUNC_TOKENS | _Strict.FUNC_TOKENS
 

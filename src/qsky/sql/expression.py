@@ -15,8 +15,10 @@ from sqlglot import exp
 
 from qsky.errors import QskyError
 from qsky.sql import operators as op
+from qsky.sql.aggregates import FORMS, aggregate_named, bind_aggregate
 from qsky.sql.calls import bind_call
 from qsky.sql.casts import cast_to
+from qsky.sql.dialect import GroupConcat
 from qsky.sql.parse import Parsed
 from qsky.sql.query import (
     Between,
@@ -27,12 +29,16 @@ from qsky.sql.query import (
     IsNull,
     Like,
     Literal_,
+    Order,
     Unary,
     walk,
 )
 from qsky.sql.scope import Alias, Scope
-from qsky.sql.source import refuse_other_args
+from qsky.sql.source import Cte, Tables, refuse_other_args
+from qsky.sql.subquery import bind_exists, bind_in, bind_quantified, bind_value
+from qsky.sql.terms import TERMS, row_equality, row_in, shifted
 from qsky.sql.types import NULL, family, is_text
+from qsky.sql.windows import bind_window
 
 
 @dataclass
@@ -40,13 +46,17 @@ class Binder:
     """Binds the expressions of one clause.
 
     `aliases` are names SELECT gave, lower case; `aliases_first` prefers them to columns. `clause` names the clause for
-    messages; aggregates are welcome if `aggregates`.
+    messages; aggregates are welcome if `aggregates`, window functions if `windows`.
     """
 
     parsed: Parsed
     scope: Scope
     clause: str
+    tables: Tables
+    ctes: Mapping[str, Cte] = field(default_factory=dict)
+    named_windows: Mapping[str, Any] = field(default_factory=dict)
     aggregates: bool = False
+    windows: bool = False
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     aliases_first: bool = False
     inside_aggregate: bool = False
@@ -77,7 +87,10 @@ class Binder:
         refuse_other_args(self.parsed, node, set(allowed), _spoken(type(node).__name__))
 
     def within_aggregate(self) -> Binder:
-        return replace(self, inside_aggregate=True)
+        return replace(self, inside_aggregate=True, windows=False)
+
+    def within_window(self) -> Binder:
+        return replace(self, windows=False)
 
 
 def _spoken(name: str) -> str:
@@ -144,6 +157,9 @@ def _radix(base: int) -> Callable[[Binder, Any], Expression]:
 
 def _arithmetic(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
+        moved = shifted(self, node)
+        if moved is not None:
+            return moved
         left, right = self.bind(node.this), self.bind(node.expression)
         if operator == "+" and "VARCHAR" in (left.type, right.type):
             raise op.Mismatch("The operator + adds numbers, not text.", "Use CONCAT to join texts.")
@@ -171,6 +187,11 @@ _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Nu
 def _comparison(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
         _no_chain(self, node)
+        if isinstance(node.expression, exp.Any | exp.All) and isinstance(node.expression.this, exp.Query | exp.Paren):
+            return bind_quantified(self, operator, node)
+        rows = row_equality(self, node.this, node.expression) if operator in ("=", "<>") else None
+        if rows is not None:
+            return rows if operator == "=" else op.negation(rows)
         return op.compare(operator, self.bind(node.this), self.bind(node.expression))
 
     return bound
@@ -242,8 +263,11 @@ def _between(self: Binder, node: Any) -> Expression:
 
 def _in(self: Binder, node: Any) -> Expression:
     if node.args.get("query") is not None:
-        raise self.error(node, "not-supported", "IN (SELECT ...) is not supported yet.")
+        return bind_in(self, node)
     self.only(node, "this", "expressions", "negate", "field")
+    rows = row_in(self, node)
+    if rows is not None:
+        return rows
     if not node.expressions:
         raise self.error(node, "syntax", "IN needs a list of values in parentheses.")
     operand = self.bind(node.this)
@@ -336,12 +360,39 @@ def _power(self: Binder, node: Any) -> Expression:
     return bind_call(self, call)
 
 
-def _subquery(self: Binder, node: Any) -> Expression:
-    raise self.error(node, "not-supported", f"A sub-query in {self.clause} is not supported yet.")
+def _within_group(self: Binder, node: Any) -> Expression:
+    """PERCENTILE_CONT(q) WITHIN GROUP (ORDER BY x)."""
+    call, orders = node.this, node.expression.expressions
+    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous) else None
+    if form is None or form.name not in ("QUANTILE_CONT", "QUANTILE_DISC") or len(orders) != 1:
+        raise self.error(node, "not-supported", "WITHIN GROUP can follow only PERCENTILE_CONT and PERCENTILE_DISC.")
+    if orders[0].args.get("desc"):
+        raise self.error(node, "not-supported", "WITHIN GROUP (ORDER BY ... DESC) is not supported; use 1 - q.")
+    swapped = exp.Anonymous(this=call.this, expressions=[orders[0].this, *call.expressions])
+    swapped.meta.update(call.meta)
+    return bind_aggregate(self, swapped, form)
 
 
-def _window(self: Binder, node: Any) -> Expression:
-    raise self.error(node, "not-supported", f"A window function (OVER) in {self.clause} is not supported yet.")
+def _filtered(self: Binder, node: Any) -> Expression:
+    """aggregate(...) FILTER (WHERE ...)."""
+    call = node.this
+    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous) else None
+    if form is None:
+        raise self.error(node, "syntax", "FILTER can follow only an aggregate.")
+    condition = self.within_aggregate().predicate(node.expression.this)
+    return bind_aggregate(self, call, form, condition=condition)
+
+
+def _group_concat(self: Binder, node: Any) -> Expression:
+    """GROUP_CONCAT(DISTINCT a, b ORDER BY c SEPARATOR ',') as sql.dialect reads it."""
+    inner = self.within_aggregate()
+    orders = [
+        Order(
+            op.without_case(op.as_value(inner.bind(o.this))), bool(o.args.get("desc")), bool(o.args.get("nulls_first"))
+        )
+        for o in node.args.get("order") or ()
+    ]
+    return bind_aggregate(self, node, FORMS["GROUP_CONCAT"], orders)
 
 
 _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
@@ -388,8 +439,11 @@ _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
     exp.Case: _case,
     exp.Cast: _cast,
     exp.Anonymous: _call,
-    exp.Subquery: _subquery,
-    exp.Select: _subquery,
-    exp.Exists: _subquery,
-    exp.Window: _window,
+    exp.Subquery: bind_value,
+    exp.Exists: bind_exists,
+    exp.Window: bind_window,
+    exp.WithinGroup: _within_group,
+    exp.Filter: _filtered,
+    GroupConcat: _group_concat,
+    **TERMS,
 }

@@ -1,7 +1,5 @@
-"""Geometry in SQL: ADQL's shapes and Qserv's area restrictors become the calls that plan knows. Pure; bind uses it.
-
-CONTAINS(POINT, shape) is scisql_s2PtIn*, DISTANCE is scisql_angSep, CONTAINS in a circle around another column's
-position is an angular separation; `qserv_areaspec_*` is one such call for every partitioned table of the query.
+"""Qserv's area restrictors become the calls that plan knows: `qserv_areaspec_*` is one point-in-region test for every
+partitioned table of the query. Pure; bind uses it. ADQL's shapes are in `sql.shapes`.
 """
 
 from __future__ import annotations
@@ -13,128 +11,19 @@ from sqlglot import exp
 
 from qsky.catalog.model import Kind, Table
 from qsky.errors import QskyError
-from qsky.sky.region import Polygon, region_of
+from qsky.sky.region import region_of
 from qsky.sql import operators as op
 from qsky.sql.query import Binary, Call, ColumnRef, Expression, TableRef, conjuncts
-from qsky.sql.types import is_number
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
 
-GEOMETRY: Final = frozenset({
-    "POINT", "CIRCLE", "BOX", "POLYGON", "REGION", "CONTAINS", "INTERSECTS", "DISTANCE", "AREA", "CENTROID", "COORD1",
-    "COORD2", "COORDSYS",
-})  # fmt: skip
 RESTRICTORS: Final = {
     "qserv_areaspec_box": "scisql_s2PtInBox",
     "qserv_areaspec_circle": "scisql_s2PtInCircle",
     "qserv_areaspec_ellipse": "scisql_s2PtInEllipse",
     "qserv_areaspec_poly": "scisql_s2PtInCPoly",
 }
-
-
-# -- ADQL
-
-
-def bind_geometry(self: Binder, node: Any) -> Expression:
-    """A geometry call as a number or condition. Raises not-supported, bad-argument, bad-region, type-mismatch."""
-    name = node.name.upper()
-    if name == "DISTANCE":
-        return _distance(self, node)
-    if name == "CONTAINS":
-        return _contains(self, node)
-    if name in ("POINT", "CIRCLE", "BOX", "POLYGON"):
-        hint = "Use CONTAINS(POINT(ra, dec), CIRCLE(ra0, dec0, radius)) = 1."
-        raise self.error(node, "not-supported", f"{name} is supported only inside CONTAINS or DISTANCE.", hint)
-    raise self.error(node, "not-supported", f"{name} is not supported yet.")
-
-
-def _distance(self: Binder, node: Any) -> Expression:
-    given = node.expressions
-    pair = len(given) == 2
-    numbers = [n for point in given for n in _point(self, point)] if pair else _numbers(self, node, given)
-    position = tuple(numbers)
-    if len(position) != 4:
-        raise self.error(node, "bad-argument", "DISTANCE takes two points, or four numbers.")
-    return Call(type="DOUBLE", function="scisql_angSep", arguments=position)
-
-
-def _contains(self: Binder, node: Any) -> Expression:
-    if len(node.expressions) != 2:
-        raise self.error(node, "bad-argument", f"CONTAINS takes 2 arguments, not {len(node.expressions)}.")
-    position, shape = _point(self, node.expressions[0]), node.expressions[1]
-    name = shape.name.upper() if isinstance(shape, exp.Anonymous) else ""
-    if name not in ("CIRCLE", "BOX", "POLYGON"):
-        raise self.error(shape, "not-supported", "CONTAINS needs a CIRCLE, BOX or POLYGON as its second argument.")
-    numbers = _shape_numbers(self, shape)
-    if not all(op.is_literal_number(n) for n in numbers):
-        return _around_column(self, shape, name, position, numbers)
-    values = tuple(float(n.value) for n in numbers)  # type: ignore[attr-defined]
-    function = {"CIRCLE": "scisql_s2PtInCircle", "BOX": "scisql_s2PtInBox"}.get(name, "scisql_s2PtInCPoly")
-    if name == "BOX":
-        values = _box_borders(self, shape, values)
-    region = checked_region(self, shape, function, values)
-    if isinstance(region, Polygon) and not region.convex:
-        raise self.error(shape, "not-supported", "A POLYGON that is not convex is not supported yet.")
-    return Call(type="INTEGER", function=function, arguments=(*position, *(op.number(v) for v in values)))
-
-
-def _around_column(
-    self: Binder, shape: Any, name: str, position: Sequence[Expression], numbers: Sequence[Expression]
-) -> Expression:
-    """A circle whose centre or radius is not constant: a separation."""
-    if name != "CIRCLE" or len(numbers) != 3:
-        raise self.error(shape, "not-supported", f"A {name} of columns is not supported yet.")
-    separation = Call(type="DOUBLE", function="scisql_angSep", arguments=(*position, *numbers[:2]))
-    return op.compare("<=", separation, numbers[2])
-
-
-def _box_borders(self: Binder, shape: Any, values: tuple[float, ...]) -> tuple[float, ...]:
-    """Centre and extents as borders: ADQL's box is a range of both coordinates."""
-    if len(values) != 4:
-        raise self.error(shape, "bad-argument", "BOX takes a centre, a width and a height.")
-    ra, dec, width, height = values
-    if width < 0 or height < 0:
-        raise self.error(shape, "bad-region", "The width or height of the BOX is negative.")
-    return ra - width / 2, max(-90.0, dec - height / 2), ra + width / 2, min(90.0, dec + height / 2)
-
-
-def _point(self: Binder, node: Any) -> tuple[Expression, Expression]:
-    if not isinstance(node, exp.Anonymous) or node.name.upper() != "POINT":
-        raise self.error(node, "not-supported", "Only POINT(ra, dec) is supported here.")
-    numbers = _numbers(self, node, _without_frame(self, node.expressions))
-    if len(numbers) != 2:
-        raise self.error(node, "bad-argument", "POINT takes ra and dec.")
-    return numbers[0], numbers[1]
-
-
-def _shape_numbers(self: Binder, shape: Any) -> list[Expression]:
-    """The numbers of a shape, points given as POINT(...) opened."""
-    found: list[Expression] = []
-    for part in _without_frame(self, shape.expressions):
-        if isinstance(part, exp.Anonymous) and part.name.upper() == "POINT":
-            found += _point(self, part)
-        else:
-            found += _numbers(self, shape, [part])
-    return found
-
-
-def _without_frame(self: Binder, given: Sequence[Any]) -> Sequence[Any]:
-    """The arguments after the coordinate system of ADQL 2.0, which can only be ICRS."""
-    if not given or not (isinstance(given[0], exp.Literal) and given[0].is_string):
-        return given
-    frame = given[0].name.upper()
-    if frame.split()[:1] not in ([], ["ICRS"], ["UNKNOWNFRAME"]):
-        raise self.error(given[0], "not-supported", f"Positions are in ICRS; {given[0].name!r} is not supported.")
-    return given[1:]
-
-
-def _numbers(self: Binder, node: Any, given: Sequence[Any]) -> list[Expression]:
-    bound = [self.bind(each) for each in given]
-    for each in bound:
-        if not is_number(each.type):
-            raise self.error(node, "type-mismatch", f"{node.name.upper()} takes numbers, in degrees.")
-    return [op.cast(each, "DOUBLE") if op.is_literal_number(each) else each for each in bound]
 
 
 def checked_region(self: Binder, node: Any, function: str, values: tuple[float, ...]) -> Any:

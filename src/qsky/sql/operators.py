@@ -7,6 +7,7 @@ compared with 1. Pure. A `Mismatch` says what does not fit; bind adds the place.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from typing import Any, Final
 from qsky.sql.query import (
     Between,
     Binary,
+    Call,
     Case,
     Cast,
     ColumnRef,
@@ -29,6 +31,7 @@ from qsky.sql.types import NULL, arithmetic, family, is_exact, is_float, is_numb
 
 _MIRRORED: Final = {"=": "=", "<>": "<>", "<=>": "<=>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _EXACT_DOUBLE: Final = 1 << 53
+_TIME_TEXT: Final = re.compile(r"(\d{4})-(\d{1,2})-(\d{1,2})(?:[ T](\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:\.(\d*))?)?Z?)?")
 
 
 class Mismatch(Exception):
@@ -120,6 +123,17 @@ def as_value(expression: Expression) -> Expression:
     return expression
 
 
+def as_text(expression: Expression) -> Expression:
+    """Any value as text, a truth value as 1 or 0."""
+    if expression.type == "BOOLEAN":
+        expression = cast(expression, "INTEGER")
+    if isinstance(expression, Literal_) and isinstance(expression.value, int):
+        return Literal_(type="VARCHAR", value=str(expression.value))
+    if expression.type == "DOUBLE":
+        return Call(type="VARCHAR", function="TEXT_OF_DOUBLE", arguments=(expression,))
+    return cast(expression, "VARCHAR")
+
+
 def unify(expressions: Sequence[Expression], what: str) -> tuple[Expression, ...]:
     """All expressions in their common type."""
     kind: str | None = NULL
@@ -192,6 +206,19 @@ def bitwise(operator: str, left: Expression, right: Expression) -> Expression:
     return Binary(type="BIGINT", operator=operator, left=cast(left, "BIGINT"), right=right)
 
 
+def is_decimal(expression: Expression) -> bool:
+    """Whether MySQL would compute the number as an exact decimal: nothing floating goes into it but written numbers."""
+    if isinstance(expression, Literal_):
+        return True
+    if isinstance(expression, ColumnRef):
+        return not is_float(expression.type)
+    if isinstance(expression, Unary | Binary | Case):
+        return all(is_decimal(part) for part in expression.children() if part.type != "BOOLEAN")
+    if isinstance(expression, Cast) and expression.type == "DOUBLE":
+        return is_decimal(expression.operand)
+    return not is_float(expression.type)
+
+
 # -- comparison
 
 
@@ -221,6 +248,7 @@ def comparable(left: Expression, right: Expression) -> tuple[Expression, Express
         return left, right
     if "BOOLEAN" in (left.type, right.type):
         left, right = to_number(left, "The comparison"), to_number(right, "The comparison")
+    left, right = _unquoted(left, right.type), _unquoted(right, left.type)
     if is_number(left.type) and is_number(right.type):
         right = _number_like(right, left.type)
         return _number_like(left, right.type), right
@@ -232,6 +260,16 @@ def comparable(left: Expression, right: Expression) -> tuple[Expression, Express
     if {is_number(left.type), is_number(right.type)} == {True, False}:
         hint = "Remove the quotes from the number, or use CAST to say what is meant."
     raise Mismatch(f"{family(left.type).capitalize()} cannot be compared with {family(right.type)}.", hint)
+
+
+def _unquoted(expression: Expression, other: str) -> Expression:
+    """A number in quotes beside a number is one, as in MySQL; a text that is none stays and will not compare."""
+    if not (isinstance(expression, Literal_) and is_text(expression.type) and is_number(other)):
+        return expression
+    text = str(expression.value).strip(" ")
+    if re.fullmatch(r"[+-]?\d{1,38}", text):
+        return number(int(text))
+    return number(float(text)) if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?", text) else expression
 
 
 def _number_like(expression: Expression, other: str) -> Expression:
@@ -252,11 +290,21 @@ def _time_like(expression: Expression, other: str) -> Expression:
     """A text constant beside a time is read as one."""
     if not (isinstance(expression, Literal_) and is_text(expression.type) and is_time(other)):
         return expression
-    text = str(expression.value)
+    return time_literal(str(expression.value), other)
+
+
+def time_literal(text: str, kind: str) -> Literal_:
+    """A DATE or TIMESTAMP from its text; a DATE only where no time of day is written. Raises Mismatch."""
+    written = _TIME_TEXT.fullmatch(text.strip())
     try:
-        if other == "DATE" and len(text) <= 10:
-            return Literal_(type="DATE", value=date.fromisoformat(text))
-        return Literal_(type="TIMESTAMP", value=datetime.fromisoformat(text).replace(tzinfo=None))
+        if written is None:
+            raise ValueError
+        day = date(*(int(part) for part in written.group(1, 2, 3)))
+        if kind == "DATE" and written[4] is None:
+            return Literal_(type="DATE", value=day)
+        hour, minute, second = (int(part or 0) for part in written.group(4, 5, 6))
+        fraction = int((written[7] or "").ljust(6, "0")[:6])
+        return Literal_(type="TIMESTAMP", value=datetime(day.year, day.month, day.day, hour, minute, second, fraction))
     except ValueError:
         raise Mismatch(
             f"{text!r} is not a date or time.", "Write it as '2026-11-22' or '2026-11-22 20:15:00'."
@@ -266,6 +314,21 @@ def _time_like(expression: Expression, other: str) -> Expression:
 def collation_of(*expressions: Expression) -> str:
     """ "ci" if a column among them compares without case."""
     return "ci" if any(isinstance(e, ColumnRef) and e.collation == "ci" for e in expressions) else ""
+
+
+def lowered(expression: Expression) -> Expression:
+    """Text without its case."""
+    return Call(type="VARCHAR", function="LOWER", arguments=(expression,))
+
+
+def without_case(expression: Expression) -> Expression:
+    """Text that ignores case as it is sorted and grouped, anything else as it is."""
+    return lowered(expression) if collation_of(expression) == "ci" else expression
+
+
+def by_bytes(expression: Expression) -> Expression:
+    """The text compared with its case, whatever its column says."""
+    return replace(expression, collation="") if isinstance(expression, ColumnRef) else expression
 
 
 # -- logic

@@ -19,6 +19,7 @@ from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
+from qsky.sql.reserved import RESERVED
 
 # sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
 _FRAMES_PER_LEVEL: Final = 40
@@ -27,18 +28,18 @@ _NEAR_CHARACTERS: Final = 30
 # Operators that sqlglot reads in every dialect and that a language does not have.
 _FOREIGN: Final[dict[str, frozenset[str]]] = {
     "mysql": frozenset({"==", "::", "[", "**", "^="}),
-    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&", "|", "^", "~", "&&", "//", ":="}),
+    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&&", "//", ":="}),
     "duckdb": frozenset(),
 }
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """A SELECT as a tree. `revisions` maps the end of a table's name in the text to the revision asked for."""
+    """A query as a tree. `revisions` maps the end of a table's name in the text to the revision asked for."""
 
     text: str
     lang: Lang
-    tree: exp.Select
+    tree: exp.Query
     revisions: Mapping[int, int] = field(default_factory=dict)
 
     def place(self, node: Any) -> Place:
@@ -62,7 +63,7 @@ def place_at(text: str, offset: int) -> Place:
 
 
 def parse(text: str, lang: str, settings: Settings) -> Parsed:
-    """The tree of a text that is exactly one SELECT.
+    """The tree of a text that is exactly one query.
 
     Raises limit-text, syntax, not-supported, usage (for an unknown language).
     """
@@ -78,7 +79,18 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
     trees = _trees(found, text, known, settings.sql_depth_max)
-    return Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+    parsed = Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+    if known == "adql":
+        _check_reserved(parsed)
+    return parsed
+
+
+def _check_reserved(parsed: Parsed) -> None:
+    """A reserved word is a name only in double quotes."""
+    for node in parsed.tree.find_all(exp.Identifier):
+        if node.name.upper() in RESERVED and not node.quoted:
+            hint = f'Write it in double quotes: "{node.name}".'
+            raise parsed.error(node, "syntax", f"{node.name} is a reserved word of ADQL and cannot be a name.", hint)
 
 
 def _known(lang: str) -> Lang:
@@ -127,9 +139,9 @@ def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
         if token.token_type is TokenType.SEMICOLON:
             raise _fail(text, found[at + 1].start, "not-supported", "Only one statement can be answered at a time.")
     first = found[0]
-    if first.token_type is TokenType.WITH:
-        raise _fail(text, first.start, "not-supported", "WITH (common table expressions) is not supported yet.")
-    opens = first.token_type is TokenType.L_PAREN or (lang == "duckdb" and first.token_type is TokenType.FROM)
+    opens = first.token_type in (TokenType.L_PAREN, TokenType.WITH) or (
+        lang == "duckdb" and first.token_type is TokenType.FROM
+    )
     if first.token_type is not TokenType.SELECT and not opens:
         raise _fail(
             text,
@@ -207,17 +219,13 @@ def _reason(said: str) -> str:
     return said[:1].lower() + said[1:]
 
 
-def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Select:
+def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Query:
     tree = trees[0] if trees else None
-    if isinstance(tree, exp.SetOperation):
-        raise _fail(text, 0, "not-supported", f"{tree.key.upper()} is not supported yet.")
-    if not isinstance(tree, exp.Select) or len(trees) != 1:
-        raise _fail(text, 0, "not-supported", "Qsky answers a plain SELECT; this statement is not one.")
+    if not isinstance(tree, exp.Select | exp.SetOperation | exp.Subquery) or len(trees) != 1:
+        raise _fail(text, 0, "not-supported", "Qsky answers SELECT; this statement is not one.")
     deep = _first_below(tree, depth_max)
     if deep is not None:
         raise _too_deep(text, min((n.meta["start"] for n in deep.walk() if "start" in n.meta), default=0), depth_max)
-    if not tree.expressions:
-        raise _fail(text, 0, "syntax", f"The query is not valid {TITLES[lang]}: SELECT names nothing to show.")
     return tree
 
 

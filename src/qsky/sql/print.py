@@ -18,6 +18,7 @@ import numpy as np
 from qsky.errors import QskyError
 from qsky.sky.functions import polygon_text
 from qsky.sky.region import Polygon
+from qsky.sql.aggregates import FOLDS, FORMS
 from qsky.sql.functions import FUNCTIONS, call_text
 from qsky.sql.query import (
     Aggregate,
@@ -33,11 +34,14 @@ from qsky.sql.query import (
     Like,
     Literal_,
     Order,
+    SubQuery,
     Unary,
+    Window,
 )
 from qsky.sql.types import is_exact, is_float
 
 ColumnText = Callable[[ColumnRef], str]
+NestedText = Callable[[SubQuery], str]
 
 # An argument that a text repeats is written out this often only while it is short: nested, it would grow without end.
 _REPEATED_LENGTH_MAX: Final = 160
@@ -45,19 +49,21 @@ _PLAIN: Final = frozenset({"+", "-", "*", "&", "|", "<<", ">>", "||", "=", "<>",
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
 
-def print_expression(expression: Expression, column: ColumnText) -> str:
-    """The expression as SQL; `column` gives the text of a column. Raises internal for a class it does not know."""
-    return _Printer(column).text(expression)
+def _no_nested(sub: SubQuery) -> str:
+    raise QskyError("internal", f"A sub-query ({sub.form}) cannot be printed here.")
 
 
-def print_order(order: Order, column: ColumnText) -> str:
+def print_expression(expression: Expression, column: ColumnText, nested: NestedText = _no_nested) -> str:
+    """The expression as SQL; `column` gives the text of a column, `nested` that of a sub-query's SELECT.
+
+    Raises internal for a class it does not know.
+    """
+    return _Printer(column, nested).text(expression)
+
+
+def print_order(order: Order, column: ColumnText, nested: NestedText = _no_nested) -> str:
     """One ORDER BY term with its direction and the place of NULLs written out."""
-    printer = _Printer(column)
-    text = printer.text(order.expression)
-    if isinstance(order.expression, ColumnRef) and order.expression.collation == "ci":
-        text = f"lower({text})"
-    direction = "DESC" if order.descending else "ASC"
-    return f"{text} {direction} NULLS {'FIRST' if order.nulls_first else 'LAST'}"
+    return _Printer(column, nested).order(order)
 
 
 def literal_text(value: Any, kind: str) -> str:
@@ -105,12 +111,18 @@ def _text_with_zeros(value: str) -> str:
 @dataclass(frozen=True)
 class _Printer:
     column: ColumnText
+    nested: NestedText
 
     def text(self, expression: Expression) -> str:
         printer = _PRINTERS.get(type(expression))
         if printer is None:
             raise QskyError("internal", f"An expression of class {type(expression).__name__} cannot be printed.")
         return printer(self, expression)
+
+    def order(self, order: Order) -> str:
+        text = _unplaced(self.text(order.expression))
+        direction = "DESC" if order.descending else "ASC"
+        return f"{text} {direction} NULLS {'FIRST' if order.nulls_first else 'LAST'}"
 
     def texts(self, expressions: tuple[Expression, ...]) -> tuple[str, ...]:
         return tuple(self.text(expression) for expression in expressions)
@@ -251,24 +263,74 @@ def _polygon(self: _Printer, e: Call) -> str:
 
 def _aggregate(self: _Printer, e: Aggregate) -> str:
     """The whole aggregate in one step, in its type; how it splits is plan's business."""
-    arguments = self.texts(e.arguments)
-    if e.function == "COUNT":
-        return _count(e, arguments)
-    if e.function == "SUM" and e.type != "DOUBLE":
-        return f"CAST(sum({arguments[0]}) AS {e.type})"
-    if e.function in ("SUM", "AVG"):
-        # DuckDB adds FLOAT in 64 bits by itself, exact numbers would overflow or round in its own way
-        floating = is_float(e.arguments[0].type)
-        return f"{e.function.lower()}({arguments[0] if floating else f'CAST({arguments[0]} AS DOUBLE)'})"
-    if e.function in ("MIN", "MAX"):
-        return f"{e.function.lower()}({arguments[0]})"
-    raise QskyError("internal", f"The aggregate {e.function} cannot be printed.")
+    return _folded_text(self, e.function, e.arguments, e.type, distinct=e.distinct, order_by=e.order_by)
 
 
-def _count(e: Aggregate, arguments: tuple[str, ...]) -> str:
+def _folded_text(
+    self: _Printer,
+    function: str,
+    given: tuple[Expression, ...],
+    kind: str,
+    over: str = "",
+    *,
+    distinct: bool = False,
+    order_by: tuple[Order, ...] = (),
+) -> str:
+    """An aggregate, or with `over` the same over a window."""
+    arguments = self.texts(given)
+    if function == "COUNT":
+        return _count(arguments, distinct) + over
+    form = FORMS.get(function) or FOLDS.get(function)
+    if form is None:
+        raise QskyError("internal", f"The aggregate {function} cannot be printed.")
+    if function in ("SUM", "AVG") and kind == "DOUBLE" and not is_float(given[0].type):
+        # exact numbers would overflow or round in DuckDB's own way; FLOAT it adds in 64 bits by itself
+        arguments = (f"CAST({arguments[0]} AS DOUBLE)",)
+    first = f"DISTINCT {arguments[0]}" if distinct else arguments[0]
+    order = " ORDER BY " + ", ".join(self.order(each) for each in order_by) if order_by else ""
+    text = form.text.format(first, *arguments[1:], order=order) + over
+    if function == "SUM" and kind != "DOUBLE":
+        return f"CAST({text} AS {kind})"
+    return f"coalesce({text}, {_EMPTY[function]})" if function in _EMPTY else text
+
+
+# MySQL's bit aggregates of nothing are neutral elements; as signed 64-bit numbers, all ones is -1.
+_EMPTY: Final = {"BIT_AND": "-1", "BIT_OR": "0", "BIT_XOR": "0"}
+
+
+def _window(self: _Printer, e: Window) -> str:
+    partition = "PARTITION BY " + ", ".join(map(_unplaced, self.texts(e.partition_by))) if e.partition_by else ""
+    order = "ORDER BY " + ", ".join(self.order(each) for each in e.order_by) if e.order_by else ""
+    frame = "{} BETWEEN {} AND {}".format(*e.frame) if e.frame is not None else ""
+    over = " OVER (" + " ".join(part for part in (partition, order, frame) if part) + ")"
+    if e.function in FORMS:
+        return _folded_text(self, e.function, e.arguments, e.type, over)
+    return f"{e.function.lower()}({', '.join(self.texts(e.arguments))}){over}"
+
+
+def _unplaced(text: str) -> str:
+    """Anything but a bare number, which might be taken for a column's place."""
+    return f"({text} + 0)" if text.isdecimal() else text
+
+
+def _subquery(self: _Printer, e: SubQuery) -> str:
+    rows = self.nested(e)
+    negated = "NOT " if e.negated else ""
+    operands = ", ".join(self.texts(e.operands))
+    if e.form == "value":
+        return f"({rows})"
+    if e.form == "exists":
+        return f"({negated}EXISTS ({rows}))"
+    if e.form == "in":
+        left = operands if len(e.operands) == 1 else f"({operands})"
+        return f"({left} {negated}IN ({rows}))"
+    return f"({operands} {e.operator} {e.form.upper()} ({rows}))"
+
+
+def _count(arguments: tuple[str, ...], distinct: bool) -> str:
     if not arguments:
         return "count(*)"
-    if not e.distinct:
+    if not distinct:
         return f"count({arguments[0]})"
     if len(arguments) == 1:
         return f"count(DISTINCT {arguments[0]})"
@@ -290,4 +352,6 @@ _PRINTERS: Final[dict[type[Expression], Callable[[_Printer, Any], str]]] = {
     Cast: _cast,
     Call: _call,
     Aggregate: _aggregate,
+    Window: _window,
+    SubQuery: _subquery,
 }

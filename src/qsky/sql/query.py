@@ -2,18 +2,21 @@
 
 Every name is resolved, every expression has a type, every dialect is gone: a node means one thing, and `print` has one
 text for it. Values only; equality is by value, so plans can be cached and compared.
+
+A text is a `Statement`: stages that are answered one after the other, and the query whose answer is wanted. Whatever
+can be answered on its own (a derived table, a CTE, a sub-query without outer columns, an operand of UNION) is a stage;
+later ones read its rows by its number. A sub-query with outer columns stays where it was written (`SubQuery.query`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from qsky.catalog.model import Table
 
-JoinKind = Literal["inner", "left", "cross"]
-AGGREGATES: Final = ("COUNT", "SUM", "MIN", "MAX", "AVG")
+JoinKind = Literal["inner", "left", "cross", "full"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Expression:
 def _expressions_in(value: Any) -> Iterator[Expression]:
     if isinstance(value, Expression):
         yield value
+    elif isinstance(value, Order):
+        yield value.expression
     elif isinstance(value, tuple):
         for item in value:
             yield from _expressions_in(item)
@@ -133,22 +138,85 @@ class Call(Expression):
     arguments: tuple[Expression, ...]
 
 
+@dataclass(frozen=True)
+class Order:
+    expression: Expression
+    descending: bool = False
+    nulls_first: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Aggregate(Expression):
-    """`function` is one of AGGREGATES; no argument means COUNT(*)."""
+    """`function` is a name of sql.aggregates; no argument means COUNT(*). `order_by` orders what GROUP_CONCAT joins."""
 
     function: str
     arguments: tuple[Expression, ...]
     distinct: bool = False
+    order_by: tuple[Order, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window(Expression):
+    """A function over other rows of the answer; `function` is an aggregate or a name of sql.windows.
+
+    `frame` is (ROWS | RANGE | GROUPS, start, end), each bound written out in full.
+    """
+
+    function: str
+    arguments: tuple[Expression, ...]
+    partition_by: tuple[Expression, ...]
+    order_by: tuple[Order, ...]
+    frame: tuple[str, str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubQuery(Expression):
+    """A query inside an expression: its one value, whether it has rows, or a comparison with its rows.
+
+    `form` is value, exists, in, any or all; `operands` stand before IN, or the comparison `operator` of any and all.
+    Either `stage` says which stage it is, or `query` reads columns of the queries around it, which are `outer`.
+    """
+
+    form: SubQueryForm
+    stage: int | None = None
+    query: Query | None = None
+    operands: tuple[Expression, ...] = ()
+    operator: str = "="
+    negated: bool = False
+    outer: tuple[ColumnRef, ...] = ()
+
+
+SubQueryForm = Literal["value", "exists", "in", "any", "all"]
 
 
 @dataclass(frozen=True)
 class TableRef:
-    """One mention of a table in FROM. `database` is where `table` lives; `alias` is unique in the query."""
+    """One mention of a table in FROM. `database` is where `table` lives; `alias` is unique in the statement."""
 
     alias: str
     database: str
     table: Table
+
+
+@dataclass(frozen=True)
+class GivenRef:
+    """The rows of an earlier stage in FROM; its columns are c0, c1, ... of these types."""
+
+    alias: str
+    stage: int
+    types: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Combined:
+    """UNION, INTERSECT or EXCEPT of rows of equal types; the columns are c0, c1, ..."""
+
+    alias: str
+    operator: str
+    all: bool
+    left: GivenRef | Combined
+    right: GivenRef | Combined
+    types: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -159,12 +227,12 @@ class Join:
     on: Expression | None
 
 
-From = TableRef | Join
+From = TableRef | GivenRef | Combined | Join
 
 
 @dataclass(frozen=True)
 class Item:
-    """One column of the answer. `described` carries unit, ucd and description when the item is a bare column."""
+    """One column of the answer; unit, ucd and description are those of a bare column."""
 
     expression: Expression
     name: str
@@ -174,15 +242,8 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Order:
-    expression: Expression
-    descending: bool = False
-    nulls_first: bool = True
-
-
-@dataclass(frozen=True)
 class Query:
-    """One SELECT. `limit` None means no limit; `revisions` says which revision each database was bound at."""
+    """One SELECT. `limit` None means no limit."""
 
     items: tuple[Item, ...]
     source: From | None
@@ -193,12 +254,16 @@ class Query:
     limit: int | None = None
     offset: int = 0
     distinct: bool = False
-    revisions: tuple[tuple[str, int], ...] = ()
 
     @property
     def tables(self) -> tuple[TableRef, ...]:
-        """The table references in the order of the text."""
+        """The table references of FROM, in the order of the text."""
         return tuple(table_refs(self.source))
+
+    @property
+    def nested(self) -> tuple[SubQuery, ...]:
+        """Every sub-query that stays where it was written, also those inside others; the outer ones first."""
+        return tuple(_nested(self))
 
     @property
     def aggregates(self) -> bool:
@@ -214,6 +279,80 @@ def table_refs(source: From | None) -> Iterator[TableRef]:
     elif isinstance(source, Join):
         yield from table_refs(source.left)
         yield from table_refs(source.right)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A text: stages in the order they are answered, then the query. Stage i may read the stages before it.
+
+    `revisions` says which revision each database was bound at.
+    """
+
+    stages: tuple[Query, ...]
+    query: Query
+    revisions: tuple[tuple[str, int], ...] = ()
+
+
+def sources_of(source: From | None) -> Iterator[TableRef | GivenRef | Combined]:
+    """Every leaf of a FROM, left to right."""
+    if isinstance(source, Join):
+        yield from sources_of(source.left)
+        yield from sources_of(source.right)
+    elif source is not None:
+        yield source
+
+
+def expressions_of(query: Query) -> Iterator[Expression]:
+    """Every expression of a query itself: items, conditions, groups, orders, and the conditions of its joins."""
+    yield from (item.expression for item in query.items)
+    yield from (part for part in (query.where, query.having) if part is not None)
+    yield from query.group_by
+    yield from (order.expression for order in query.order_by)
+    yield from conditions_of(query.source)
+
+
+def conditions_of(source: From | None) -> Iterator[Expression]:
+    """The ON conditions of a join tree."""
+    if isinstance(source, Join):
+        yield from conditions_of(source.left)
+        yield from conditions_of(source.right)
+        if source.on is not None:
+            yield source.on
+
+
+def _nested(query: Query) -> Iterator[SubQuery]:
+    for expression in expressions_of(query):
+        for part in walk(expression):
+            if isinstance(part, SubQuery) and part.query is not None:
+                yield part
+                yield from _nested(part.query)
+
+
+def free_columns(query: Query) -> tuple[ColumnRef, ...]:
+    """The columns a query reads of the queries around it, in the order of the text."""
+    own = {leaf.alias for leaf in sources_of(query.source)}
+    parts = (part for expression in expressions_of(query) for part in walk(expression))
+    return tuple(dict.fromkeys(part for part in parts if isinstance(part, ColumnRef) and part.table not in own))
+
+
+def stages_read(query: Query) -> tuple[int, ...]:
+    """The numbers of the stages a query reads, sorted."""
+    queries = [query, *(part.query for part in query.nested if part.query is not None)]
+    found: set[int] = set()
+    for each in queries:
+        for leaf in sources_of(each.source):
+            found |= set(_stages_of(leaf))
+        parts = (part for expression in expressions_of(each) for part in walk(expression))
+        found |= {part.stage for part in parts if isinstance(part, SubQuery) and part.stage is not None}
+    return tuple(sorted(found))
+
+
+def _stages_of(leaf: TableRef | GivenRef | Combined) -> Iterator[int]:
+    if isinstance(leaf, GivenRef):
+        yield leaf.stage
+    elif isinstance(leaf, Combined):
+        yield from _stages_of(leaf.left)
+        yield from _stages_of(leaf.right)
 
 
 def walk(expression: Expression) -> Iterator[Expression]:

@@ -1,11 +1,13 @@
-"""FROM: tables looked up in the catalogue, joins as a tree, and the scope of names they make. Pure; bind calls it.
+"""FROM: tables looked up in the catalogue, derived tables and CTEs bound, joins as a tree, and the names they make. Pure.
 
-A comma binds weaker than JOIN, as in every SQL standard; a RIGHT JOIN becomes a LEFT JOIN with its sides changed.
+A comma binds weaker than JOIN, as in every SQL standard; a RIGHT JOIN becomes a LEFT JOIN with its sides changed, a
+SEMI or ANTI JOIN an EXISTS. A derived table that only filters and projects vanishes: its columns become expressions,
+its condition one of the query around it. Any other is a stage, answered before. bind calls this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -13,40 +15,103 @@ from sqlglot import exp
 
 from qsky.errors import QskyError
 from qsky.sql.dialect import COMMA
-from qsky.sql.operators import Mismatch, chain, compare
+from qsky.sql.operators import Mismatch, chain, compare, unify
 from qsky.sql.parse import Parsed
-from qsky.sql.query import ColumnRef, Expression, From, Join, JoinKind, TableRef
-from qsky.sql.scope import CatalogView, Scope, Source, near_miss, same_name
+from qsky.sql.query import (
+    Call,
+    ColumnRef,
+    Expression,
+    From,
+    GivenRef,
+    Item,
+    Join,
+    JoinKind,
+    Literal_,
+    Query,
+    SubQuery,
+    TableRef,
+    Window,
+    free_columns,
+    walk,
+)
+from qsky.sql.scope import CatalogView, Named, Scope, Source, near_miss, same_name, table_source
 
 OnBinder = Callable[[Any, Scope], Expression]
 _TABLE_ARGS: Final = {"this", "db", "alias"}
 _JOIN_ARGS: Final = {"this", "on", "using", "side", "kind", "method"}
 
 
+@dataclass(frozen=True, eq=False)
+class Cte:
+    """A query that WITH gave a name: its tree, the names of its columns if they were given, and what it may mention."""
+
+    node: Any
+    columns: tuple[str, ...]
+    around: Surroundings
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What a query may mention besides tables: CTEs by lower-case name, and the columns of the query around it."""
+
+    ctes: Mapping[str, Cte] = field(default_factory=dict)
+    outer: Scope | None = None
+
+
+QueryBinder = Callable[[Any, Surroundings], Query]
+
+
 @dataclass
 class Tables:
-    """The tables of one query: looked up once each, their aliases unique, one revision per database."""
+    """The tables of one statement: looked up once each, their aliases unique, one revision per database; its stages."""
 
     parsed: Parsed
     catalog: CatalogView
     default_database: str | None
+    bind_query: QueryBinder
     revisions: dict[str, int] = field(default_factory=dict)
     asked: dict[str, int | None] = field(default_factory=dict)
     aliases: set[str] = field(default_factory=set)
     used_revisions: set[int] = field(default_factory=set)
+    stages: list[Query] = field(default_factory=list)
+    by_alias: dict[str, TableRef] = field(default_factory=dict)
+    _ctes: dict[int, tuple[int, Query]] = field(default_factory=dict)
 
     def source(self, node: Any, also: frozenset[str] = frozenset()) -> Source:
         """One table of FROM, a node with no parts but those of a table and `also`. Raises unknown-name, not-supported."""
-        if isinstance(node, exp.Subquery | exp.Paren):
-            raise self.parsed.error(node, "not-supported", "A sub-query or parenthesis in FROM is not supported yet.")
         if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
-            raise self.parsed.error(node, "not-supported", "Only tables by name can stand in FROM.")
+            raise self.parsed.error(node, "not-supported", "Only tables by name and sub-queries can stand in FROM.")
         refuse_other_args(self.parsed, node, _TABLE_ARGS | also, "this form of a table in FROM")
+        if node.args.get("alias") is not None and node.args["alias"].args.get("columns"):
+            raise self.parsed.error(node, "not-supported", "Only a sub-query can give its columns new names.")
         database = self._database(node)
         table, revision = self._look_up(node, database)
         self._one_revision(node, database, revision)
         shown = node.alias or table.name
-        return Source(shown, TableRef(self._unique(shown), database, table))
+        ref = TableRef(self.unique(shown), database, table)
+        self.by_alias[ref.alias] = ref
+        return table_source(shown, ref)
+
+    def stage(self, query: Query) -> int:
+        """Have a query answered before the statement; its number."""
+        self.stages.append(query)
+        return len(self.stages) - 1
+
+    def given(self, shown: str, query: Query) -> GivenRef:
+        """The rows of a query as a member of FROM."""
+        return self._given(shown, self.stage(query), query)
+
+    def _given(self, shown: str, stage: int, query: Query) -> GivenRef:
+        return GivenRef(self.unique(shown), stage, tuple(item.expression.type for item in query.items))
+
+    def given_once(self, shown: str, cte: Cte, query: Query) -> tuple[GivenRef, Query]:
+        """The rows of a CTE, which is answered once however often it is mentioned."""
+        number, first = self._ctes.get(id(cte)) or self._ctes.setdefault(id(cte), (self.stage(query), query))
+        return self._given(shown, number, first), first
+
+    def known(self, cte: Cte) -> Query | None:
+        """The query of a CTE that is a stage already."""
+        return self._ctes[id(cte)][1] if id(cte) in self._ctes else None
 
     def _database(self, node: Any) -> str:
         written = node.db or self.default_database
@@ -82,8 +147,8 @@ class Tables:
         if self.revisions.setdefault(database, revision) != revision:
             raise self.parsed.error(node, "load-conflict", f"{database} was published anew while the query was read.")
 
-    def _unique(self, shown: str) -> str:
-        """The alias inside the query; two tables of one name (of two databases) get different ones."""
+    def unique(self, shown: str) -> str:
+        """The alias inside the statement; two tables of one name (of two databases) get different ones."""
         alias, count = shown, 1
         while alias.lower() in self.aliases:
             count += 1
@@ -101,73 +166,231 @@ def refuse_other_args(parsed: Parsed, node: Any, allowed: set[str], what: str) -
 
 
 @dataclass(frozen=True)
-class _Joined:
-    source: From
+class Joined:
+    """A part of FROM: its tree, its names, and conditions of derived tables that belong into WHERE."""
+
+    source: From | None
     scope: Scope
+    where: tuple[Expression, ...] = ()
 
 
-def bind_from(tables: Tables, tree: exp.Select, bind_on: OnBinder) -> tuple[From | None, Scope]:
-    """The join tree and the names of a FROM; None and no names for a SELECT without one."""
+@dataclass(frozen=True)
+class _Position:
+    """What may vanish at a place of FROM: a derived table of bare columns may where rows can be missing."""
+
+    plain_only: bool = False
+    condition: bool = True
+
+
+def bind_from(tables: Tables, tree: exp.Select, around: Surroundings, bind_on: OnBinder) -> Joined:
+    """The join tree and the names of a FROM; no tree and no names for a SELECT without one."""
     start = tree.args.get("from_")
     if start is None:
-        return None, Scope()
-    groups = [_one(tables, start.this, frozenset({"joins"}))]
-    inside = list(start.this.args.get("joins") or []) + list(tree.args.get("joins") or [])
-    for node in inside:
+        return Joined(None, Scope(outer=around.outer))
+    reader = _From(tables, around, bind_on, start, tree)
+    groups = [reader.one(start.this, reader.first, frozenset({"joins"}))]
+    for node in reader.joins:
         if node.meta.get(COMMA):
-            groups.append(_one(tables, node.this))
+            groups.append(reader.one(node.this, reader.first))
         else:
-            groups[-1] = _join(tables, groups[-1], node, bind_on)
+            groups[-1] = reader.join(groups[-1], node)
     joined = groups[0]
     for group in groups[1:]:
         _check_distinct(tables, joined.scope, group.scope, tree)
-        joined = _Joined(Join("cross", joined.source, group.source, None), joined.scope.beside(group.scope))
-    _check_revisions(tables, tree)
-    return joined.source, joined.scope
+        assert joined.source is not None and group.source is not None
+        crossed = Join("cross", joined.source, group.source, None)
+        joined = Joined(crossed, joined.scope.beside(group.scope), joined.where + group.where)
+    return joined
 
 
-def _one(tables: Tables, node: Any, also: frozenset[str] = frozenset()) -> _Joined:
-    source = tables.source(node, also)
-    return _Joined(source.ref, Scope([source]))
+class _From:
+    """One FROM while it is read."""
+
+    def __init__(self, tables: Tables, around: Surroundings, bind_on: OnBinder, start: Any, tree: exp.Select) -> None:
+        self.tables = tables
+        self.around = around
+        self.bind_on = bind_on
+        self.joins = [*(start.this.args.get("joins") or []), *(tree.args.get("joins") or [])]
+        # the rows of everything before a RIGHT or FULL JOIN may be missing
+        late = any(join.side in ("RIGHT", "FULL") for join in self.joins)
+        self.first = _Position(plain_only=late, condition=not late)
+
+    def one(self, node: Any, position: _Position, also: frozenset[str] = frozenset()) -> Joined:
+        """One member of FROM."""
+        cte = self._cte(node)
+        if cte is not None:
+            query = self.tables.known(cte) or self.tables.bind_query(cte.node, cte.around)
+            return self._derived(node, query, cte.columns, position, cte)
+        if isinstance(node, exp.Subquery):
+            refuse_other_args(self.tables.parsed, node, {"this", "alias", *also}, "a sub-query in FROM")
+            if isinstance(node.this, exp.Table):
+                raise self.tables.parsed.error(node, "not-supported", "Parentheses around joins are not supported.")
+            query = self.tables.bind_query(node.this, Surroundings(self.around.ctes, self.around.outer))
+            given = node.args["alias"].args.get("columns") if node.args.get("alias") is not None else None
+            return self._derived(node, query, tuple(c.name for c in given or ()), position, None)
+        if isinstance(node, exp.Lateral):
+            raise self.tables.parsed.error(node, "not-supported", "LATERAL is not supported.")
+        source = self.tables.source(node, also)
+        assert source.table is not None
+        return Joined(source.table, Scope([source], outer=self.around.outer))
+
+    def _cte(self, node: Any) -> Cte | None:
+        named = isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier) and not node.db
+        return self.around.ctes.get(node.name.lower()) if named else None
+
+    def _derived(self, node: Any, query: Query, names: tuple[str, ...], position: _Position, cte: Cte | None) -> Joined:
+        """A derived table: inside the query if it only filters and projects, else the rows of a stage."""
+        parsed, shown = self.tables.parsed, node.alias_or_name
+        if not shown:
+            raise parsed.error(node, "syntax", "A sub-query in FROM needs a name: (SELECT ...) AS name.")
+        if free_columns(query):
+            sentence = "A sub-query in FROM cannot use columns of the query around it."
+            raise parsed.error(node, "not-supported", sentence, "Move the condition outside, or use EXISTS.")
+        if names and len(names) != len(query.items):
+            raise parsed.error(
+                node, "bad-query", f"{shown} names {len(names)} columns, its sub-query has {len(query.items)}."
+            )
+        called = names or tuple(item.name for item in query.items)
+        standing = cte is not None and self.tables.known(cte) is not None
+        if not standing and _vanishes(query, position):
+            columns = _columns(called, query.items, [item.expression for item in query.items])
+            where = (query.where,) if query.where is not None else ()
+            return Joined(query.source, Scope([Source(shown, columns)], outer=self.around.outer), where)
+        if cte is None:
+            given = self.tables.given(shown, query)
+        else:
+            given, query = self.tables.given_once(shown, cte, query)
+        refs = [given_column(given, place, item) for place, item in enumerate(query.items)]
+        return Joined(given, Scope([Source(shown, _columns(called, query.items, refs))], outer=self.around.outer))
+
+    def join(self, left: Joined, node: Any) -> Joined:
+        """The next JOIN. Raises not-supported, ambiguous-name, syntax, type-mismatch."""
+        parsed = self.tables.parsed
+        refuse_other_args(parsed, node, _JOIN_ARGS, "a join")
+        side, kind, method = node.side, node.kind, node.method
+        if kind == "STRAIGHT" or (method and method != "NATURAL"):
+            raise parsed.error(node.this, "not-supported", f"{kind or method} JOIN is not supported.")
+        missing = side in ("LEFT", "FULL")
+        position = _Position(missing or self.first.plain_only, condition=side == "LEFT" or not self.first.plain_only)
+        right = self.one(node.this, position if kind not in ("SEMI", "ANTI") else _Position())
+        _check_distinct(self.tables, left.scope, right.scope, node.this)
+        scope = left.scope.beside(right.scope)
+        on = self._condition(left.scope, right.scope, scope, node)
+        if kind in ("SEMI", "ANTI"):
+            return _filtered(left, right, on, kind == "ANTI")
+        return self._joined(left, right, scope, on, node)
+
+    def _joined(self, left: Joined, right: Joined, scope: Scope, on: Expression | None, node: Any) -> Joined:
+        side, where = node.side, left.where + right.where
+        assert left.source is not None and right.source is not None
+        if side in ("LEFT", "FULL", "RIGHT") and on is None:
+            raise self.tables.parsed.error(node.this, "syntax", f"A {side} JOIN needs ON or USING.")
+        if side == "RIGHT":
+            assert not left.where
+            return Joined(Join("left", right.source, left.source, on), scope, right.where)
+        if side == "LEFT":
+            assert on is not None
+            return Joined(Join("left", left.source, right.source, chain("AND", [on, *right.where])), scope, left.where)
+        if side == "FULL":
+            assert not where
+            return Joined(Join("full", left.source, right.source, on), scope)
+        chosen: JoinKind = "inner" if on is not None else "cross"
+        return Joined(Join(chosen, left.source, right.source, on), scope, where)
+
+    def _condition(self, left: Scope, right: Scope, scope: Scope, node: Any) -> Expression | None:
+        """ON as it is; USING and NATURAL as equalities, whose columns become one in `scope`."""
+        if node.args.get("on") is not None:
+            return self.bind_on(node.args["on"], scope)
+        parsed = self.tables.parsed
+        names = [identifier.name for identifier in node.args.get("using") or []]
+        if node.method == "NATURAL":
+            theirs = [column.name for column in right.star()]
+            names = [column.name for column in left.star() if same_name(column.name, theirs)]
+        equalities = []
+        for name in names:
+            alone = [Scope(s.sources, s.merged) for s in (left, right)]
+            pair = [s.column(parsed, _named(node, name)) for s in alone]
+            try:
+                equalities.append(compare("=", *pair))
+                _merge(scope, name, pair, node.side)
+            except Mismatch as wrong:
+                raise parsed.error(node.this, "type-mismatch", wrong.sentence, wrong.hint) from None
+        return chain("AND", equalities) if equalities else None
 
 
-def _join(tables: Tables, left: _Joined, node: Any, bind_on: OnBinder) -> _Joined:
-    parsed = tables.parsed
-    refuse_other_args(parsed, node, _JOIN_ARGS, "a join")
-    side, kind, method = node.side, node.kind, node.method
-    if side == "FULL" or kind in ("SEMI", "ANTI", "STRAIGHT") or (method and method != "NATURAL"):
-        raise parsed.error(node.this, "not-supported", f"{side or kind or method} JOIN is not supported yet.")
-    right = _one(tables, node.this)
-    _check_distinct(tables, left.scope, right.scope, node.this)
-    scope = left.scope.beside(right.scope)
-    on = _condition(tables, left.scope, right.scope, scope, node, bind_on)
-    if side == "RIGHT":
-        return _Joined(Join("left", right.source, left.source, on), scope)
-    chosen: JoinKind = "left" if side == "LEFT" else "inner" if on is not None else "cross"
-    if on is None and side:
-        raise parsed.error(node.this, "syntax", f"A {side} JOIN needs ON or USING.")
-    return _Joined(Join(chosen, left.source, right.source, on), scope)
+def given_column(given: GivenRef, place: int, item: Item) -> ColumnRef:
+    """A column of a stage's rows; it ignores case where the item does."""
+    collation = item.expression.collation if isinstance(item.expression, ColumnRef) else ""
+    return ColumnRef(type=given.types[place], table=given.alias, column=f"c{place}", collation=collation)
 
 
-def _condition(
-    tables: Tables, left: Scope, right: Scope, scope: Scope, node: Any, bind_on: OnBinder
-) -> Expression | None:
-    """ON as it is; USING and NATURAL as equalities, whose columns become one in `scope`."""
-    if node.args.get("on") is not None:
-        return bind_on(node.args["on"], scope)
-    names = [identifier.name for identifier in node.args.get("using") or []]
-    if node.method == "NATURAL":
-        theirs = [name for name, _ in right.star()]
-        names = [name for name, _ in left.star() if same_name(name, theirs)]
-    equalities = []
-    for name in names:
-        pair = [s.column(tables.parsed, _named(node, name)) for s in (left, right)]
-        try:
-            equalities.append(compare("=", *pair))
-        except Mismatch as wrong:
-            raise tables.parsed.error(node.this, "type-mismatch", wrong.sentence, wrong.hint) from None
-        _merge(scope, pair, node.side == "RIGHT")
-    return chain("AND", equalities) if equalities else None
+def _columns(names: tuple[str, ...], items: tuple[Item, ...], values: list[Any]) -> tuple[Named, ...]:
+    return tuple(
+        Named(name, value, item.unit, item.ucd, item.description)
+        for name, item, value in zip(names, items, values, strict=True)
+    )
+
+
+def _vanishes(query: Query, position: _Position) -> bool:
+    """Whether a derived table can be written into the query around it without changing a row."""
+    if query.source is None or query.limit is not None or query.offset or query.distinct or query.aggregates:
+        return False
+    inside = [part for item in query.items for part in walk(item.expression)]
+    if any(isinstance(part, Window | SubQuery) or _chance(part) for part in inside):
+        return False
+    plain = all(isinstance(item.expression, ColumnRef) for item in query.items)
+    return (plain or not position.plain_only) and (query.where is None or position.condition)
+
+
+def _chance(part: Expression) -> bool:
+    return isinstance(part, Call) and part.function in ("RAND", "UUID")
+
+
+def _filtered(left: Joined, right: Joined, on: Expression | None, anti: bool) -> Joined:
+    """A SEMI or ANTI JOIN: a row of the left stays if the right has, or has not, a row for it."""
+    one = Item(Literal_(type="INTEGER", value=1), "1")
+    conditions = [part for part in (on, *right.where) if part is not None]
+    inner = Query((one,), right.source, chain("AND", conditions) if conditions else None)
+    test = SubQuery(type="BOOLEAN", form="exists", query=inner, negated=anti, outer=free_columns(inner))
+    return Joined(left.source, left.scope, (*left.where, test))
+
+
+def _merge(scope: Scope, name: str, pair: list[Expression], side: str) -> None:
+    """One name for both columns from here on: the value of the side that an outer join preserves."""
+    kept = pair[1] if side == "RIGHT" else pair[0]
+    if side == "FULL":
+        both = unify(pair, "USING")
+        kept = Call(type=both[0].type, function="COALESCE", arguments=both)
+    before = scope.merged.get(name.lower(), (kept, frozenset[Expression]()))[1]
+    scope.merged[name.lower()] = (kept, before | frozenset(pair))
+
+
+def _check_distinct(tables: Tables, left: Scope, right: Scope, node: Any) -> None:
+    known = {(s.shown.lower(), s.database) for s in left.sources}
+    for source in right.sources:
+        if (source.shown.lower(), source.database) in known:
+            raise tables.parsed.error(
+                node, "ambiguous-name", f"Two tables of FROM are called {source.shown}.", "Give one of them an alias."
+            )
+
+
+def ctes_of(parsed: Parsed, node: Any, around: Surroundings) -> Surroundings:
+    """The surroundings of a query whose own WITH has given names. Raises not-supported, ambiguous-name."""
+    given = node.args.get("with_")
+    if given is None:
+        return around
+    if given.args.get("recursive"):
+        raise parsed.error(given, "not-supported", "WITH RECURSIVE is not supported.")
+    known, own = dict(around.ctes), set()
+    for cte in given.expressions:
+        refuse_other_args(parsed, cte, {"this", "alias"}, "WITH")
+        name = cte.alias.lower()
+        if name in own:
+            raise parsed.error(cte, "ambiguous-name", f"WITH gives the name {cte.alias!r} twice.")
+        own.add(name)
+        columns = tuple(column.name for column in cte.args["alias"].args.get("columns") or ())
+        known[name] = Cte(cte.this, columns, Surroundings(dict(known), None))
+    return Surroundings(known, around.outer)
 
 
 def _named(node: Any, name: str) -> exp.Column:
@@ -177,24 +400,7 @@ def _named(node: Any, name: str) -> exp.Column:
     return exp.Column(this=identifier)
 
 
-def _merge(scope: Scope, pair: list[ColumnRef], right: bool) -> None:
-    """One name for both columns from here on: the value of the side that an outer join preserves."""
-    kept = pair[1] if right else pair[0]
-    key = kept.column.lower()
-    before = scope.merged.get(key, (kept, frozenset[str]()))[1]
-    scope.merged[key] = (kept, before | {column.table for column in pair})
-
-
-def _check_distinct(tables: Tables, left: Scope, right: Scope, node: Any) -> None:
-    known = {(s.shown.lower(), s.ref.database) for s in left.sources}
-    for source in right.sources:
-        if (source.shown.lower(), source.ref.database) in known:
-            raise tables.parsed.error(
-                node, "ambiguous-name", f"Two tables of FROM are called {source.shown}.", "Give one of them an alias."
-            )
-
-
-def _check_revisions(tables: Tables, tree: Any) -> None:
+def check_revisions(tables: Tables, tree: Any) -> None:
     """AS OF REVISION anywhere but behind a table of FROM means nothing."""
     if set(tables.parsed.revisions) - tables.used_revisions:
         raise tables.parsed.error(tree, "syntax", "AS OF REVISION may only follow the name of a table in FROM.")

@@ -18,7 +18,7 @@ from qsky.fragment import Fragment, Input, PartFile, Piece
 
 def execute(duck: Duck, fragment: Fragment) -> Piece:
     """The piece a fragment gives. Raises cancelled, damaged, limit-memory, query-failed."""
-    return Piece(fragment.number, _flat(duck.arrow(finished_sql(fragment))))
+    return Piece(fragment.number, _flat(duck.arrow(finished_sql(fragment), dict(fragment.given))))
 
 
 def _flat(table: pa.Table) -> pa.Table:

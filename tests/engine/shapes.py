@@ -1,0 +1,175 @@
+"""Queries of every shape, and what they must equal: the same text in plain DuckDB, or the hand-written second text."""
+
+from __future__ import annotations
+
+from .cases import Case, same
+
+STAGES: tuple[Case, ...] = (
+    same("SELECT id FROM db.obj WHERE mag > (SELECT avg(mag) FROM db.obj)"),
+    same("SELECT id FROM db.obj WHERE id IN (SELECT oid FROM db.src WHERE f > 7)"),
+    same("SELECT id FROM db.obj WHERE id NOT IN (SELECT oid FROM db.src WHERE f > 7)"),
+    same("SELECT id FROM db.obj WHERE mag NOT IN (SELECT mag FROM db.dup)"),
+    same("SELECT id FROM db.obj WHERE mag IN (SELECT mag FROM db.dup WHERE id > 1000)"),
+    same("SELECT id FROM db.obj WHERE mag NOT IN (SELECT mag FROM db.dup WHERE id > 1000)"),
+    same("SELECT id, (SELECT max(f) FROM db.src) AS top FROM db.obj WHERE class = 1"),
+    same("SELECT id FROM db.obj WHERE EXISTS (SELECT 1 FROM db.bands WHERE band = 3) AND class = 2"),
+    same("SELECT id FROM db.obj WHERE NOT EXISTS (SELECT 1 FROM db.bands WHERE band = 33) AND class = 2"),
+    same("SELECT id FROM db.obj WHERE mag > ALL (SELECT f + 12 FROM db.src WHERE f IS NOT NULL)"),
+    same("SELECT id FROM db.obj WHERE mag < ANY (SELECT f + 12 FROM db.src WHERE f IS NOT NULL)"),
+    same("SELECT id FROM db.obj WHERE (id, class) IN (SELECT id * 1, class FROM db.obj WHERE mag > 21)"),
+    same("SELECT t.class, t.n FROM (SELECT class, count(*) AS n FROM db.obj GROUP BY class) AS t WHERE t.n > 3"),
+    same("SELECT max(t.n) AS m FROM (SELECT oid, count(*) AS n FROM db.src GROUP BY oid) t"),
+    same("SELECT avg(t.top) FROM (SELECT oid, max(f) AS top FROM db.src GROUP BY oid HAVING count(*) > 1) t"),
+    same("SELECT o.id, t.n FROM db.obj o JOIN (SELECT oid, count(*) AS n FROM db.src GROUP BY oid) t ON t.oid = o.id"),
+    same(
+        "SELECT o.id, t.n FROM db.obj o LEFT JOIN (SELECT oid, count(*) AS n FROM db.src GROUP BY oid) t ON t.oid = o.id"
+    ),
+    same("SELECT t.oid, o.mag FROM (SELECT DISTINCT oid FROM db.src) t LEFT JOIN db.obj o ON t.oid = o.id"),
+    same(
+        "SELECT o.id, t.m FROM db.obj o LEFT JOIN (SELECT id AS k, mag AS m FROM db.dup WHERE mag > 20) t ON t.k = o.id"
+    ),
+    same("SELECT o.id, t.m FROM db.obj o LEFT JOIN (SELECT id AS k, mag + 1 AS m FROM db.dup) t ON t.k = o.id"),
+    same("SELECT x.a + 1 AS b FROM (SELECT id AS a, mag FROM db.obj WHERE mag > 20) x WHERE x.mag < 22"),
+    same("SELECT x.a, s.f FROM (SELECT id AS a FROM db.obj WHERE mag > 20) x JOIN db.src s ON s.oid = x.a"),
+    same("SELECT count(*) FROM (SELECT id FROM db.obj ORDER BY mag, id LIMIT 7) t"),
+    same("SELECT t.id FROM (SELECT id, mag FROM db.obj WHERE mag IS NOT NULL ORDER BY mag DESC, id LIMIT 5) t"),
+    same("WITH bright AS (SELECT id, mag FROM db.obj WHERE mag < 20) SELECT count(*), min(mag) FROM bright"),
+    same(
+        "WITH n AS (SELECT oid, count(*) AS k FROM db.src GROUP BY oid)"
+        " SELECT a.oid, b.oid AS other FROM n a JOIN n b ON a.k = b.k AND a.oid < b.oid"
+    ),
+    same("WITH a AS (SELECT id FROM db.obj WHERE class = 1), b(k) AS (SELECT id FROM a) SELECT k FROM b WHERE k > 0"),
+    same("WITH a AS (SELECT 1 AS x), b AS (SELECT x + 1 AS y FROM a) SELECT x, y FROM a, b"),
+    same("SELECT id FROM db.obj WHERE mag > 21 UNION SELECT oid FROM db.src WHERE f > 6"),
+    same("SELECT id FROM db.obj WHERE mag > 21 UNION ALL SELECT oid FROM db.src WHERE f > 6"),
+    same("SELECT id FROM db.obj INTERSECT SELECT oid FROM db.src"),
+    same("SELECT id FROM db.obj EXCEPT SELECT oid FROM db.src"),
+    same(
+        "(SELECT id FROM db.obj WHERE class = 1) UNION (SELECT id FROM db.obj WHERE class = 2) EXCEPT SELECT id FROM db.dup"
+    ),
+    same("SELECT id, mag FROM db.obj UNION ALL SELECT sid, f FROM db.src UNION ALL SELECT band, ra FROM db.bands"),
+    same("SELECT t.k, count(*) FROM (SELECT id AS k FROM db.obj UNION ALL SELECT oid FROM db.src) t GROUP BY t.k"),
+    same("SELECT id FROM db.obj WHERE id IN (SELECT id FROM db.dup UNION SELECT band FROM db.bands)"),
+    same("SELECT count(*) FROM db.obj WHERE mag > (SELECT min(mag) FROM db.obj WHERE id IN (SELECT oid FROM db.src))"),
+    same("SELECT id FROM db.obj WHERE id = (SELECT max(oid) FROM db.src WHERE oid < 10000)"),
+    same("SELECT class, count(*) AS n FROM db.obj GROUP BY class HAVING count(*) > (SELECT count(*) / 9 FROM db.dup)"),
+)
+
+NESTED: tuple[Case, ...] = (
+    same("SELECT o.id FROM db.obj o WHERE EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id AND s.f > 6)"),
+    same("SELECT o.id FROM db.obj o WHERE NOT EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id AND s.f > 6)"),
+    same("SELECT o.id, (SELECT count(*) FROM db.src s WHERE s.oid = o.id) AS n FROM db.obj o"),
+    same(
+        "SELECT o.id, (SELECT max(s.f) FROM db.src s WHERE s.oid = o.id AND s.band < 3) AS n FROM db.obj o WHERE o.mag > 20"
+    ),
+    same("SELECT o.id FROM db.obj o WHERE 6 IN (SELECT s.band + 1 FROM db.src s WHERE s.oid = o.id)"),
+    same("SELECT o.id FROM db.obj o WHERE o.mag > ALL (SELECT s.f * 4 FROM db.src s WHERE s.oid = o.id)"),
+    same("SELECT s.sid FROM db.src s WHERE s.f > (SELECT avg(x.f) FROM db.src x WHERE x.oid = s.oid)"),
+    same("SELECT s.sid FROM db.src s WHERE s.f >= (SELECT max(x.f) FROM db.src x WHERE x.band = s.band)"),
+    same("SELECT o.id FROM db.obj o WHERE EXISTS (SELECT 1 FROM db.bands b WHERE b.band = o.class)"),
+    same("SELECT b.letter FROM db.bands b WHERE EXISTS (SELECT 1 FROM db.obj o WHERE o.class = b.band)"),
+    same("SELECT b.letter, (SELECT count(*) FROM db.obj o WHERE o.class = b.band) AS n FROM db.bands b"),
+    same(
+        "SELECT o.id FROM db.obj o WHERE EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id AND EXISTS"
+        " (SELECT 1 FROM db.det d WHERE d.oid = s.oid AND d.f > s.f))"
+    ),
+    same(
+        "SELECT o.id, s.sid FROM db.obj o JOIN db.src s ON s.oid = o.id WHERE NOT EXISTS"
+        " (SELECT 1 FROM db.src x WHERE x.oid = o.id AND x.f > s.f)"
+    ),
+    same(
+        "SELECT o.class, count(*) FROM db.obj o WHERE EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id) GROUP BY o.class"
+    ),
+    same("SELECT o.class, (SELECT count(*) FROM db.src s WHERE s.band = o.class) AS n FROM db.obj o GROUP BY o.class"),
+    same("SELECT count(*) FROM db.obj o WHERE o.id IN (SELECT s.oid FROM db.src s WHERE s.f > o.mag - 14)"),
+    same("SELECT o.id FROM db.obj o WHERE o.mag = (SELECT max(p.mag) FROM db.obj p WHERE p.class = o.class)"),
+    same("SELECT o.id FROM db.obj o WHERE o.id = -50 AND EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id)"),
+    same("SELECT s.sid FROM db.src s WHERE NOT EXISTS (SELECT 1 FROM db.obj o WHERE o.id = s.oid)"),
+)
+
+OUTER: tuple[Case, ...] = (
+    same("SELECT o.id, c.id AS other FROM db.obj o FULL JOIN other.cat c ON o.id = c.id"),
+    same("SELECT s.sid, o.id FROM db.src s RIGHT JOIN db.obj o ON s.oid = o.id"),
+    same("SELECT o.id, s.sid FROM db.obj o LEFT JOIN db.src s ON s.oid = o.id AND s.f > 5"),
+    same("SELECT o.id, b.letter FROM db.obj o RIGHT JOIN db.bands b ON o.class = b.band"),
+    same("SELECT o.id, b.letter FROM db.obj o FULL JOIN db.bands b ON o.class = b.band"),
+)
+
+DUCKDB: tuple[Case, ...] = (
+    same("SELECT o.id FROM db.obj o SEMI JOIN db.src s ON s.oid = o.id AND s.f > 6"),
+    same("SELECT o.id FROM db.obj o ANTI JOIN db.src s ON s.oid = o.id AND s.f > 6"),
+    same("SELECT o.id FROM db.obj o ANTI JOIN other.cat c ON o.id = c.id"),
+    same("SELECT count(*) FILTER (WHERE mag > 20) AS n, sum(id) FILTER (WHERE class = 1) AS s FROM db.obj"),
+    same("SELECT id, lag(mag) OVER w AS before FROM db.obj WINDOW w AS (ORDER BY id)"),
+    same("SELECT id, mag FROM db.obj ORDER BY mag DESC NULLS LAST, id LIMIT 9 OFFSET 4"),
+    same("SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY mag) AS q FROM db.obj"),
+)
+
+FOLDED: tuple[Case, ...] = (
+    same("SELECT stddev_pop(mag), stddev_samp(mag), var_pop(flux), var_samp(mag + 1e6) FROM db.obj"),
+    same("SELECT class, stddev_pop(mag), var_samp(mag) FROM db.obj GROUP BY class"),
+    same("SELECT class, min_by(id, mag), max_by(id, mag) FROM db.obj WHERE mag IS NOT NULL GROUP BY class"),
+    same("SELECT count(DISTINCT class), sum(DISTINCT class), avg(DISTINCT class), count(*) FROM db.obj"),
+    same("SELECT band, count(DISTINCT oid), avg(f), max(f) FROM db.src GROUP BY band"),
+    same("SELECT median(mag), quantile_cont(mag, 0.9), quantile_disc(mag, 0.25) FROM db.obj"),
+    same("SELECT band, median(f) FROM db.src GROUP BY band ORDER BY band"),
+    same("SELECT corr(mag, flux), covar_pop(mag, flux), covar_samp(mag, flux), regr_slope(mag, flux) FROM db.obj"),
+    ("SELECT bit_or(id + 60), bit_xor(id + 60) FROM db.obj WHERE id > 99999", "SELECT 0, 0"),
+    same("SELECT class, bit_or(id + 60), bit_and(id + 60), bit_xor(id + 60) FROM db.obj GROUP BY class"),
+    (
+        "SELECT class, GROUP_CONCAT(name ORDER BY id SEPARATOR ';') AS n FROM db.obj GROUP BY class",
+        "SELECT class, string_agg(name, ';' ORDER BY id) FROM db.obj GROUP BY class",
+    ),
+    (
+        "SELECT STD(mag), VARIANCE(mag), STDDEV(flux) FROM db.obj",
+        "SELECT stddev_pop(mag), var_pop(mag), stddev_pop(flux) FROM db.obj",
+    ),
+    (
+        "SELECT class, name IS NULL AS x FROM db.obj WHERE id = -50 GROUP BY class",
+        "SELECT class, (name IS NULL)::INT FROM db.obj WHERE id = -50",
+    ),
+    (
+        "SELECT APPROX_COUNT_DISTINCT(class) > 0 AS c FROM db.obj WHERE class = 1",
+        "SELECT (count(*) > 0)::INT FROM db.obj WHERE class = 1",
+    ),
+    same("SELECT max(class) - min(class) AS spread, count(*) * 2 AS twice FROM db.obj WHERE mag > 19"),
+)
+
+WINDOWS: tuple[Case, ...] = (
+    same("SELECT id, row_number() OVER (ORDER BY mag, id) AS n FROM db.obj WHERE mag IS NOT NULL"),
+    same("SELECT id, rank() OVER (PARTITION BY class ORDER BY mag NULLS FIRST) AS n FROM db.obj WHERE mag IS NOT NULL"),
+    same("SELECT sid, row_number() OVER (PARTITION BY oid ORDER BY sid) AS n FROM db.src"),
+    same("SELECT sid, f - avg(f) OVER (PARTITION BY oid) AS d FROM db.src"),
+    same("SELECT o.id, s.sid, max(s.f) OVER (PARTITION BY o.id) AS top FROM db.obj o JOIN db.src s ON s.oid = o.id"),
+    same(
+        "SELECT sid, sum(f) OVER (ORDER BY sid ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS s FROM db.src WHERE sid < 50"
+    ),
+    same("SELECT sid, lag(f, 1) OVER (ORDER BY sid) AS p, lead(f, 2, -1.0) OVER (ORDER BY sid) AS q FROM db.src"),
+    same(
+        "SELECT sid, ntile(4) OVER (ORDER BY sid) AS q, first_value(sid) OVER (PARTITION BY band ORDER BY sid) AS v FROM db.src"
+    ),
+    same("SELECT class, count(*) AS n, rank() OVER (ORDER BY count(*) DESC) AS place FROM db.obj GROUP BY class"),
+    same("SELECT class, sum(count(*)) OVER () AS total FROM db.obj GROUP BY class"),
+    same(
+        "SELECT t.id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY mag DESC, id) AS k FROM db.obj WHERE mag > 0) t WHERE t.k = 1"
+    ),
+    same("SELECT oid, sid FROM db.src ORDER BY count(*) OVER (PARTITION BY oid) DESC, sid LIMIT 5"),
+)
+
+MYSQL_ONLY: tuple[Case, ...] = (
+    ("SELECT id, mag AS m FROM db.obj HAVING m > 21", "SELECT id, mag AS m FROM db.obj WHERE mag > 21"),
+    (
+        "SELECT id FROM db.obj WHERE class = 1 OR EXISTS (SELECT * FROM db.dup)",
+        "SELECT id FROM db.obj WHERE class = 1 OR EXISTS (SELECT * FROM db.dup)",
+    ),
+)
+
+SHAPES = {
+    "stages": (STAGES, "mysql"),
+    "nested": (NESTED, "mysql"),
+    "outer": (OUTER, "mysql"),
+    "folded": (FOLDED, "mysql"),
+    "windows": (WINDOWS, "mysql"),
+    "mysql_only": (MYSQL_ONLY, "mysql"),
+    "duckdb": (DUCKDB, "duckdb"),
+}
