@@ -1,3 +1,3 @@
 """The command line. `main` is what the `qsky` command runs."""
 
-from qsky.cli.app import main as main
+from qsky.cli.entry import main as main

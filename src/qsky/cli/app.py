@@ -1,21 +1,20 @@
 """The `qsky` command: its options, how its commands are found, and how errors leave it.
 
-Exit status 0 done, 1 failed, 2 wrong usage, 130 stopped. An error is one sentence, a code and a hint; a traceback only
-with --debug. Nothing heavy is imported before a command runs, so that `qsky --help` is quick.
+Called by `cli.entry`. Exit status 0 done, 1 failed, 2 wrong usage, 130 stopped. An error is one sentence, a code and a
+hint; a traceback only with --debug. Nothing heavy is imported before a command runs, so that `qsky --help` is quick.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final
 
 import typer
 from typer.exceptions import TyperException
 
 from qsky.cli import catalogue, loading, query, upkeep
-from qsky.cli.interrupt import EXIT_STATUS, end_now, end_on_interrupt
+from qsky.cli.interrupt import EXIT_STATUS
 from qsky.cli.terminal import Terminal
 from qsky.errors import QskyError
 from qsky.version import VERSION
@@ -73,23 +72,6 @@ def hoisted(arguments: list[str]) -> list[str]:
         else:
             rest.append(argument)
     return front + rest
-
-
-def main() -> NoReturn:
-    """Run the command of this process and end it."""
-    end_on_interrupt()
-    try:
-        status = run(sys.argv[1:])
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        end_now()
-    except BrokenPipeError:
-        # Whoever read the answer has seen enough; the interpreter must not complain when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    if status == EXIT_STATUS:
-        end_now()
-    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:

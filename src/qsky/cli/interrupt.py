@@ -16,7 +16,7 @@ import time
 from typing import Final, NoReturn
 
 EXIT_STATUS: Final = 130
-_GRACE_SECONDS: Final = 0.35
+_GRACE_SECONDS: Final = 0.25
 _SHOW_CURSOR: Final = "\x1b[?25h"
 _ending = threading.Lock()
 
