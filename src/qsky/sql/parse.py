@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlglot import exp
@@ -144,6 +145,21 @@ def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
     for token in found:
         if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
+    for token, following in pairwise(found):
+        _check_neighbours(token, following, text, lang)
+
+
+def _check_neighbours(token: Token, following: Token, text: str, lang: Lang) -> None:
+    """Refuse what only its neighbour shows: a number in two pieces, a name in the place of a value."""
+    kinds = (token.token_type, following.token_type)
+    if kinds == (TokenType.NUMBER, TokenType.DOT):
+        said = f"near {_near(text, token.start)}: the number ends here"
+        raise _fail(text, following.start, "syntax", f"The query is not valid {TITLES[lang]} {said}.")
+    named = lang != "duckdb" and kinds == (TokenType.COLON, TokenType.VAR) and token.end + 1 == following.start
+    if named or following.token_type is TokenType.PLACEHOLDER:
+        name = f":{following.text}" if named else following.text
+        place = token.start if named else following.start
+        raise _fail(text, place, "not-supported", f"{name} stands for a value; write the value itself.")
 
 
 def _check_depth(found: list[Token], text: str, depth_max: int) -> None:
