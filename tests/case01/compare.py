@@ -80,6 +80,8 @@ def _kind(arrow: pa.DataType) -> str:
         return "number"
     if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
         return "text"
+    if pa.types.is_timestamp(arrow):
+        return "time"
     return "bytes" if pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) else str(arrow)
 
 
@@ -89,5 +91,7 @@ def _kinds(code: int, values: Sequence[Any]) -> set[str]:
         return {"integer"}
     if code in (FIELD_TYPE.DOUBLE, FIELD_TYPE.NEWDECIMAL):
         return {"number"}
+    if code in (FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATETIME):
+        return {"time"}
     classes = {type(value) for value in values} & {bytes, str}
     return {{bytes: "bytes", str: "text"}[one] for one in classes} or {"bytes", "text"}

@@ -155,7 +155,8 @@ def _check_neighbours(token: Token, following: Token, text: str, lang: Lang) -> 
     if kinds == (TokenType.NUMBER, TokenType.DOT):
         said = f"near {_near(text, token.start)}: the number ends here"
         raise _fail(text, following.start, "syntax", f"The query is not valid {TITLES[lang]} {said}.")
-    named = lang != "duckdb" and kinds == (TokenType.COLON, TokenType.VAR) and token.end + 1 == following.start
+    touching = token.end + 1 == following.start and following.text.isidentifier()
+    named = lang != "duckdb" and kinds[0] is TokenType.COLON and touching
     if named or following.token_type is TokenType.PLACEHOLDER:
         name = f":{following.text}" if named else following.text
         place = token.start if named else following.start
