@@ -12,7 +12,7 @@ from typing import Any, Final
 import astropy.units as u
 import numpy as np
 import numpy.typing as npt
-from astropy.coordinates import angular_separation
+from astropy.coordinates import SkyCoord, angular_separation
 
 from tests.case01.cases import DATABASE
 from tests.case01.compare import Row
@@ -171,3 +171,11 @@ OF_ACTIVE: Final[Mapping[str, Reference]] = {
     "1051_nn": near_neighbours,
     "2001_fullObjectScan": full_scan,
 }
+
+
+def inside_polygon(ra: Array, dec: Array, vertices: Sequence[float]) -> Array:
+    """Whether positions lie on one side of all edges, which are great circles, of a convex polygon; all in degrees."""
+    corners = SkyCoord(vertices[::2] * u.deg, vertices[1::2] * u.deg).cartesian.xyz.value.T
+    points = SkyCoord(ra * u.deg, dec * u.deg).cartesian.xyz.value.T
+    sides = points @ np.cross(corners, np.roll(corners, -1, axis=0)).T
+    return np.all(sides >= 0, axis=1) | np.all(sides <= 0, axis=1)
