@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import qsky
 from qsky.catalog.model import Kind
 from qsky.ingest.request import LoadRequest
 from qsky.ingest.source import ReadOptions
-from tests.mariadb import MariaDB
+from qsky.wire import Sky, connect
 from tests.conftest import SHARED
+from tests.mariadb import MariaDB
 
 DATABASE: Final = "qcase01"
 DATA: Final = SHARED / "qserv_case01"
@@ -85,9 +85,9 @@ def _joined(lines: list[str]) -> str:
     return " ".join(line for line in kept if line).rstrip("; ")
 
 
-def load_into_qsky(root: Path) -> qsky.Sky:
+def load_into_qsky(root: Path) -> Sky:
     """Every table through the public load, with the types and collations of its CREATE TABLE."""
-    sky = qsky.connect(root, chunk_rows_max=CHUNK_ROWS_MAX)
+    sky = connect(root, chunk_rows_max=CHUNK_ROWS_MAX)
     for table, given in TABLES.items():
         read = ReadOptions(ddl=DATA / "schema" / f"{table}.schema")
         sky.load(LoadRequest(DATABASE, table, inputs=(str(DATA / f"{table}.tsv.gz"),), read=read, **given))

@@ -93,5 +93,5 @@ def _kinds(code: int, values: Sequence[Any]) -> set[str]:
         return {"number"}
     if code in (FIELD_TYPE.TIMESTAMP, FIELD_TYPE.DATETIME):
         return {"time"}
-    classes = {type(value) for value in values} & {bytes, str}
-    return {{bytes: "bytes", str: "text"}[one] for one in classes} or {"bytes", "text"}
+    known = [value for value in values if value is not None]
+    return {"bytes" if isinstance(value, bytes) else "text" for value in known} or {"bytes", "text"}

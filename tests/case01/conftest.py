@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import qsky
+from qsky.wire import Sky
 from tests.case01.cases import load_into_mariadb, load_into_qsky
 from tests.mariadb import MariaDB, mariadb
 
@@ -14,7 +14,7 @@ __all__ = ["mariadb"]
 
 
 @pytest.fixture(scope="session")
-def sky(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> qsky.Sky:
+def sky(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Sky:
     return load_into_qsky(tmp_path_factory.mktemp("case01") / "root")
 
 

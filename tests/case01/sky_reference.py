@@ -15,7 +15,7 @@ import numpy.typing as npt
 from astropy.coordinates import SkyCoord, angular_separation
 
 from tests.case01.cases import DATABASE
-from tests.case01.compare import Row
+from tests.case01.compare import Row, columns
 from tests.mariadb import MariaDB
 
 Array = npt.NDArray[Any]
@@ -29,7 +29,7 @@ _FLUX: Final = u.erg / u.s / u.cm**2 / u.Hz
 def columns_of(server: MariaDB, table: str, *names: str) -> Columns:
     """Whole columns: 64-bit integers, or 64-bit floats with NaN for NULL, or texts."""
     answer = server.query(f"SELECT {', '.join(names)} FROM {table}", database=DATABASE)
-    return {name: np.array(values, _dtype(values)) for name, values in zip(names, zip(*answer.rows), strict=True)}
+    return {name: np.array(values, _dtype(values)) for name, values in zip(names, columns(answer), strict=True)}
 
 
 def _dtype(values: Sequence[Any]) -> Any:
@@ -40,12 +40,14 @@ def _dtype(values: Sequence[Any]) -> Any:
 
 def ab_magnitude(flux: Array) -> Array:
     """AB magnitudes of fluxes in erg/s/cm2/Hz; NaN where a flux has no logarithm."""
-    return (np.where(flux > 0, flux, np.nan) * _FLUX).to_value(u.ABmag)
+    magnitudes: Array = (np.where(flux > 0, flux, np.nan) * _FLUX).to_value(u.ABmag)
+    return magnitudes
 
 
 def separation_deg(ra1: Array, dec1: Array, ra2: Array, dec2: Array) -> Array:
     """Angles in degrees of positions in degrees, by astropy's formula of Vincenty."""
-    return np.degrees(angular_separation(*(np.radians(one) for one in (ra1, dec1, ra2, dec2))))
+    apart: Array = np.degrees(angular_separation(*(np.radians(one) for one in (ra1, dec1, ra2, dec2))))
+    return apart
 
 
 def _values(*columns: Array) -> list[Row]:
@@ -173,9 +175,15 @@ OF_ACTIVE: Final[Mapping[str, Reference]] = {
 }
 
 
+def count_in_polygon(server: MariaDB) -> list[Row]:
+    o = _objects(server)
+    return [(int(np.sum(inside_polygon(o["ra_PS"], o["decl_PS"], (359.5, -5, 0.05, -5, 0.05, 3.5, 359.5, 3.5)))),)]
+
+
 def inside_polygon(ra: Array, dec: Array, vertices: Sequence[float]) -> Array:
     """Whether positions lie on one side of all edges, which are great circles, of a convex polygon; all in degrees."""
     corners = SkyCoord(vertices[::2] * u.deg, vertices[1::2] * u.deg).cartesian.xyz.value.T
     points = SkyCoord(ra * u.deg, dec * u.deg).cartesian.xyz.value.T
     sides = points @ np.cross(corners, np.roll(corners, -1, axis=0)).T
-    return np.all(sides >= 0, axis=1) | np.all(sides <= 0, axis=1)
+    inside: Array = np.all(sides >= 0, axis=1) | np.all(sides <= 0, axis=1)
+    return inside

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-import qsky
+from qsky.wire import Sky
 from tests.case01.cases import DATABASE, Case, cases
 from tests.case01.compare import (
     assert_same_columns,
@@ -50,7 +50,7 @@ def test_nothing_is_left_out(shared_data: object) -> None:
 
 
 @pytest.mark.parametrize("case", _marked({n: c for n, c in ACTIVE.items() if n not in OF_ACTIVE}))
-def test_equal_to_mariadb(case: Case, sky: qsky.Sky, reference: MariaDB) -> None:
+def test_equal_to_mariadb(case: Case, sky: Sky, reference: MariaDB) -> None:
     wanted = reference.query(_without_limit(case), database=DATABASE)
     for text in dict.fromkeys((case.text, case.plain)):
         table = sky.sql(text, database=DATABASE).arrow()
@@ -59,7 +59,7 @@ def test_equal_to_mariadb(case: Case, sky: qsky.Sky, reference: MariaDB) -> None
 
 
 @pytest.mark.parametrize("name", OF_ACTIVE)
-def test_equal_to_astropy(name: str, sky: qsky.Sky, reference: MariaDB) -> None:
+def test_equal_to_astropy(name: str, sky: Sky, reference: MariaDB) -> None:
     wanted = OF_ACTIVE[name](reference)
     for text in dict.fromkeys((ACTIVE[name].text, ACTIVE[name].plain)):
         rows = rows_of(sky.sql(text, database=DATABASE).arrow())

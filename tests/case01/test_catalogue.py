@@ -13,9 +13,9 @@ import pytest
 from astropy.coordinates import Latitude, Longitude
 from cdshealpix import nested
 
-import qsky
 from qsky.cli.app import run
 from qsky.errors import QskyError
+from qsky.wire import Sky
 from tests.case01.cases import DATA, DATABASE, TABLES, cases
 from tests.case01.compare import Row, assert_same_columns, assert_same_multiset, rows_of
 from tests.case01.sky_reference import columns_of
@@ -42,14 +42,14 @@ _TYPES: Final = {
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_row_is_there(table: str, sky: qsky.Sky, reference: MariaDB) -> None:
+def test_every_row_is_there(table: str, sky: Sky, reference: MariaDB) -> None:
     answer = sky.sql(f"SELECT * FROM {table}", database=DATABASE).arrow()
     wanted = reference.query(f"SELECT * FROM {table}", database=DATABASE)
     assert_same_columns(answer, wanted)
     assert_same_multiset(rows_of(answer), wanted.rows)
 
 
-def test_the_sky_is_cut_and_overlaps(sky: qsky.Sky) -> None:
+def test_the_sky_is_cut_and_overlaps(sky: Sky) -> None:
     assert sky.chunks(f"{DATABASE}.Object") == sky.chunks(f"{DATABASE}.Source") == 14
     assert sky.table(f"{DATABASE}.Object").overlap_rows == 5
 
@@ -58,7 +58,7 @@ def test_the_sky_is_cut_and_overlaps(sky: qsky.Sky) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_columns_are_as_mariadb_shows_them(table: str, sky: qsky.Sky, reference: MariaDB) -> None:
+def test_columns_are_as_mariadb_shows_them(table: str, sky: Sky, reference: MariaDB) -> None:
     reference.create("declared", {})
     reference.run((DATA / "schema" / f"{table}.schema").read_text().strip().rstrip(";"), database="declared")
     shown = reference.query(f"SHOW FULL COLUMNS FROM {table}", database="declared").rows
@@ -67,7 +67,7 @@ def test_columns_are_as_mariadb_shows_them(table: str, sky: qsky.Sky, reference:
     assert have == wanted
 
 
-def test_describe_shows_the_columns(sky: qsky.Sky, capsys: pytest.CaptureFixture[str]) -> None:
+def test_describe_shows_the_columns(sky: Sky, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--root", str(sky.root), "describe", f"{DATABASE}.Object"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     shown = [(words[0], words[1]) for words in lines if len(words) > 1]
@@ -75,7 +75,7 @@ def test_describe_shows_the_columns(sky: qsky.Sky, capsys: pytest.CaptureFixture
     assert [pair for pair in shown if pair in columns] == columns
 
 
-def test_show_columns_is_refused(sky: qsky.Sky) -> None:
+def test_show_columns_is_refused(sky: Sky) -> None:
     with pytest.raises(QskyError, match=r"^Qsky answers SELECT statements; SHOW is not supported\."):
         sky.sql(cases("active")["3008_showColumns"].text, database=DATABASE)
 
@@ -83,7 +83,7 @@ def test_show_columns_is_refused(sky: qsky.Sky) -> None:
 # -- 2100: SELECT count(*) AS n, AVG(ra_PS), AVG(decl_PS), chunkId FROM Object GROUP BY chunkId
 
 
-def test_chunk_numbers_of_qserv_are_unknown(sky: qsky.Sky) -> None:
+def test_chunk_numbers_of_qserv_are_unknown(sky: Sky) -> None:
     with pytest.raises(QskyError, match=r"^There is no column 'chunkId' in Object\."):
         sky.sql(cases("active")["2100_groupByChunkId"].text, database=DATABASE)
 
@@ -91,7 +91,7 @@ def test_chunk_numbers_of_qserv_are_unknown(sky: qsky.Sky) -> None:
 @pytest.mark.parametrize(
     "cell", [f"healpix({_CELL_ORDER}, ra_PS, decl_PS)", f"_healpix_29 >> {2 * (29 - _CELL_ORDER)}"]
 )
-def test_group_by_cell_of_the_sky(cell: str, sky: qsky.Sky, reference: MariaDB) -> None:
+def test_group_by_cell_of_the_sky(cell: str, sky: Sky, reference: MariaDB) -> None:
     o = columns_of(reference, "Object", "ra_PS", "decl_PS")
     cells = nested.lonlat_to_healpix(Longitude(o["ra_PS"] * u.deg), Latitude(o["decl_PS"] * u.deg), _CELL_ORDER)
     wanted: list[Row] = []
@@ -103,7 +103,7 @@ def test_group_by_cell_of_the_sky(cell: str, sky: qsky.Sky, reference: MariaDB) 
 
 
 @pytest.mark.xfail(reason="the partition columns by name", strict=False)
-def test_group_by_chunk(sky: qsky.Sky) -> None:
+def test_group_by_chunk(sky: Sky) -> None:
     text = "SELECT Norder, Npix, count(*) AS n FROM Object GROUP BY Norder, Npix"
     assert_same_multiset(rows_of(sky.sql(text, database=DATABASE).arrow()), _rows_of_chunks(sky.root))
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
+from qsky.sql.variables import inline_variables
 
 # sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
 _FRAMES_PER_LEVEL: Final = 40
@@ -74,7 +76,10 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
             f"The query is longer than {settings.sql_bytes_max} bytes.",
             hint="Shorten it, or raise QSKY_SQL_BYTES_MAX; long lists are better loaded as a table and joined.",
         )
-    found = _one_statement(_tokens(text, known), text, known)
+    found = _tokens(text, known)
+    if known == "mysql":
+        found = inline_variables(found, settings.sql_bytes_max, partial(_fail, text))
+    found = _one_statement(found, text, known)
     _check_operators(found, text, known)
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
