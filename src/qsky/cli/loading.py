@@ -128,7 +128,7 @@ def load(
     from qsky.ingest.source import ReadOptions
     from qsky.wire import split_name
 
-    database, table = split_name(into)
+    name = split_name(into)
     read = ReadOptions(
         nulls=tuple(null or ()),
         delimiter=_unescaped(delimiter),
@@ -144,8 +144,7 @@ def load(
     )
     kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, standing=append or replace)
     request = LoadRequest(
-        database=database,
-        table=table,
+        *name,
         kind=kind,
         inputs=tuple(inputs),
         key=key,
