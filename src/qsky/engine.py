@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from types import TracebackType
@@ -65,8 +65,12 @@ class View:
     catalog: Catalog
     opened: dict[tuple[str, int | None], DatabaseSnapshot] = field(default_factory=dict)
 
-    def databases(self) -> Iterable[str]:
+    @cached_property
+    def _databases(self) -> list[str]:
         return self.catalog.databases()
+
+    def databases(self) -> Iterable[str]:
+        return self._databases
 
     def tables(self, database: str) -> Iterable[str]:
         return [table.name for table in self.snapshot(database, None).revision.tables]

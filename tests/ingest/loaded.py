@@ -76,7 +76,7 @@ class Root:
         columns = [c.name for c in opened.table.columns]
         read = []
         for at, path in enumerate(opened.addresses(np.arange(len(parts)), overlap=overlap)):
-            rows = pq.read_table(path, partitioning=None)
+            rows = pq.ParquetFile(path).read()
             for column in opened.table.columns:
                 if column.name not in rows.column_names:
                     rows = rows.append_column(column.name, pa.nulls(rows.num_rows))

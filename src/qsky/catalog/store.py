@@ -140,7 +140,7 @@ class Catalog:
     def databases(self) -> list[str]:
         """Names of the databases that have a revision, sorted."""
         names = Store(self.root).names(layout.PUBLIC)
-        return [name for name in names if self.numbers(name)]
+        return [name for name in names if _used_numbers(self.store(name))]
 
     def numbers(self, database: str) -> list[int]:
         """The numbers of the revisions kept, ascending."""

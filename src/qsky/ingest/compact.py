@@ -152,9 +152,8 @@ class _Compaction:
         made = made_of(self.store, renewed, built)
         if table.kind is not Kind.DIRECTOR or not table.key:
             return made
-        keys = ((rows[table.key], rows[HEALPIX_COLUMN].to_numpy()) for rows in source.key_columns())
         fresh = replace(made, index=(), key_unique=True)
-        indexed = build_index(keys, self.store, fresh, tiling, self.settings, allow_duplicates=True)
+        indexed = build_index(source.keys, self.store, fresh, tiling, self.settings, allow_duplicates=True)
         return replace(made, index=indexed.segments, key_unique=indexed.unique)
 
     def _ends(self, table: Table) -> tuple[tuple[Table, str], ...]:
@@ -216,8 +215,9 @@ class PartRows:
         cells = whole[HEALPIX_COLUMN].to_numpy()
         return whole.take(pa.array(np.argsort(cells, kind="stable")))
 
-    def key_columns(self) -> Iterator[pa.Table]:
+    def keys(self) -> Iterator[tuple[pa.ChunkedArray, Ints]]:
         """The keys and cells, part by part."""
         for path in self.parts.paths.to_pylist():
             names = [self.table.key, HEALPIX_COLUMN]
-            yield pq.read_table(self.store.path(path), columns=names, partitioning=None)
+            rows = pq.read_table(self.store.path(path), columns=names, partitioning=None)
+            yield rows[self.table.key], rows[HEALPIX_COLUMN].to_numpy()

@@ -6,7 +6,7 @@ Keys are taken range by range, so that memory stays bounded however many there a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +22,7 @@ from qsky.storage.keyindex import Keys, keys_of, lookup, segment_bytes
 from qsky.storage.store import Store
 
 _KEYS_AT_ONCE: Final = 12_000_000
-_SAMPLES: Final = 100_000
+_SAMPLES_PER_RUN: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Indexed:
     unique: bool
 
 
-KeyColumns = Iterable[tuple[pa.ChunkedArray, Ints]]  # the keys and cells of one run after the other
+# Gives the keys and cells of one run after the other; called again for each range of keys.
+KeyColumns = Callable[[], Iterable[tuple[pa.ChunkedArray, Ints]]]
 
 
 def build_index(
@@ -43,10 +44,9 @@ def build_index(
 
     Raises duplicate-keys, with examples, unless duplicates are allowed.
     """
-    runs = [(keys_of(column), cells) for column, cells in columns]
     unique = table.key_unique
     segments = []
-    for keys, cells in _sorted_ranges(runs, settings):
+    for keys, cells in _sorted_ranges(columns, settings):
         old_places, old_cells = lookup(store.folder, table.index, keys)
         repeats = keys.repeats()
         if (repeats.any() or len(old_places)) and not allow_duplicates:
@@ -59,32 +59,41 @@ def build_index(
     return Indexed(tuple(segments), unique)
 
 
-def _sorted_ranges(runs: list[tuple[Keys, Ints]], settings: Settings) -> Iterator[tuple[Keys, Ints]]:
+def _sorted_ranges(columns: KeyColumns, settings: Settings) -> Iterator[tuple[Keys, Ints]]:
     """All keys in ascending order, a range at a time; equal keys are in one range."""
-    total = sum(len(keys) for keys, _ in runs)
-    if total == 0:
-        return
     at_once = max(1, min(_KEYS_AT_ONCE, settings.index_segment_bytes_max // 24))
-    fences = _fences([keys.high for keys, _ in runs], -(-total // at_once))
+    fences = _fences(columns, at_once)
     for low, high in zip([None, *fences], [*fences, None], strict=True):
-        taken = [
-            (keys.take(places), cells[places]) for keys, cells in runs if len(places := _between(keys.high, low, high))
-        ]
-        if not taken:
-            continue
-        lows = [keys.low for keys, _ in taken if keys.low is not None]
-        keys = Keys(np.concatenate([keys.high for keys, _ in taken]), np.concatenate(lows) if lows else None)
-        cells = np.concatenate([cells for _, cells in taken])
-        order = keys.order()
-        yield keys.take(order), cells[order]
+        found: list[tuple[Keys, Ints]] = []
+        for column, cells in columns():
+            keys = keys_of(column)
+            places = _between(keys.high, low, high)
+            if len(places):
+                found.append((keys.take(places), cells[places]))
+        if found:
+            yield _in_order(found)
 
 
-def _fences(columns: list[Ints], ranges: int) -> list[int]:
-    """Values that cut the keys into about equal ranges, by a sample."""
+def _in_order(found: list[tuple[Keys, Ints]]) -> tuple[Keys, Ints]:
+    lows = [keys.low for keys, _ in found if keys.low is not None]
+    keys = Keys(np.concatenate([keys.high for keys, _ in found]), np.concatenate(lows) if lows else None)
+    cells = np.concatenate([cells for _, cells in found])
+    found.clear()
+    order = keys.order()
+    return keys.take(order), cells[order]
+
+
+def _fences(columns: KeyColumns, at_once: int) -> list[int]:
+    """Values that cut the keys into about equal ranges of at most `at_once`, by a sample."""
+    total, samples = 0, []
+    for column, _ in columns():
+        total += len(column)
+        every = max(1, len(column) // _SAMPLES_PER_RUN)
+        samples.append(np.repeat(keys_of(column.combine_chunks()[::every]).high, every))
+    ranges = -(-total // at_once)
     if ranges <= 1:
         return []
-    step = max(1, sum(map(len, columns)) // _SAMPLES)
-    sample = np.sort(np.concatenate([column[::step] for column in columns]))
+    sample = np.sort(np.concatenate(samples))
     return sorted({int(sample[len(sample) * i // ranges]) for i in range(1, ranges)})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,7 +43,7 @@ from qsky.ingest.request import (
     merged_columns,
     new_table,
 )
-from qsky.ingest.runs import Runs
+from qsky.ingest.runs import Runs, ints_of
 from qsky.ingest.source import ReadOptions, SourceFile
 from qsky.ingest.tile import CountMap, tiling_of
 from qsky.sky.healpix import Ints
@@ -163,9 +164,13 @@ def _stage(
     indexed = Indexed((), True)
     if table.kind is Kind.DIRECTOR and table.key:
         # Before the parts are written: a duplicate key should not cost a whole load's time.
-        keys = ((run.table[table.key], run.sorted) for run in runs.runs())
         indexed = build_index(
-            keys, work.store, table, tiling, work.settings, allow_duplicates=work.request.allow_duplicate_keys
+            partial(_key_columns, runs, table.key),
+            work.store,
+            table,
+            tiling,
+            work.settings,
+            allow_duplicates=work.request.allow_duplicate_keys,
         )
         _refuse_ambiguous_directors(work, table, indexed)
     built = build_parts(runs, table, tiling, writer, scratch, work.settings, work.listener)
@@ -175,6 +180,13 @@ def _stage(
     if standing is not None and standing.kind is Kind.DIRECTOR:
         adoption = adopt(work.base, standing, indexed.segments, tiling, writer, work.listener)
     return _Staged(table, built, indexed, adoption)
+
+
+def _key_columns(runs: Runs, key: str) -> Iterator[tuple[pa.ChunkedArray, Ints]]:
+    """The keys and cells, run by run."""
+    for run in runs.runs():
+        rows = run.columns([key, runs.by])
+        yield rows[key], ints_of(rows, runs.by)
 
 
 def _aligned(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:

@@ -1,17 +1,18 @@
 """Sorted runs: the rows of a load, each run sorted by one column, so that any range is a few slices.
 
-The first runs are held in memory, up to a budget; later ones are written to scratch disk once and then read slice by
-slice through a memory map. Called by `ingest.load` and `ingest.build`;
-knows nothing of tables or revisions.
+The first runs are held in memory, up to a budget; later ones are written to scratch disk in small batches, of which a
+range reads just those it needs. They are read, not mapped: pages of a map count as memory of the process, and a load
+would seem to hold all its rows. Called by `ingest.load` and `ingest.build`; knows nothing of tables or revisions.
 """
 
 from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +21,13 @@ from qsky.catalog.model import HEALPIX_COLUMN
 from qsky.sky.healpix import Ints
 from qsky.storage.store import io_errors
 
+# A range reads up to two batches of each run too much; a batch costs some microseconds.
+_BATCH_ROWS: Final = 2048
+
 
 @dataclass(frozen=True)
-class Run:
-    """One sorted run: the sorted column and all columns, both mapped."""
+class HeldRun:
+    """One sorted run in memory: the sorted column and all columns."""
 
     sorted: Ints
     table: pa.Table
@@ -32,6 +36,48 @@ class Run:
         """The rows whose sorted column lies in the half-open range."""
         low, high = np.searchsorted(self.sorted, (start, end), side="left")
         return self.table.slice(low, high - low)
+
+    def marks(self, start: int, end: int) -> Ints:
+        """The sorted column of one row in `_BATCH_ROWS` of the range, of at least one if there is any."""
+        return self.sorted[slice(*np.searchsorted(self.sorted, (start, end)))][::_BATCH_ROWS]
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns of all rows."""
+        return self.table.select(list(dict.fromkeys(names)))
+
+
+@dataclass(frozen=True)
+class WrittenRun:
+    """One sorted run on scratch disk, `by` its sorted column, and the first value of each of its batches."""
+
+    path: Path
+    by: str
+    firsts: Ints
+
+    def slice(self, start: int, end: int) -> pa.Table:
+        low, high = self._batches(start, end)
+        with pa.OSFile(str(self.path)) as file:
+            reader = pa.ipc.open_file(file)
+            rows = pa.Table.from_batches([reader.get_batch(at) for at in range(low, high)], reader.schema)
+        first, last = np.searchsorted(ints_of(rows, self.by), (start, end), side="left")
+        return rows.slice(first, last - first)
+
+    def marks(self, start: int, end: int) -> Ints:
+        return self.firsts[slice(*self._batches(start, end))]
+
+    def _batches(self, start: int, end: int) -> tuple[int, int]:
+        """The batches that may have a row of the range; equal values may have begun one batch earlier."""
+        low = max(0, int(np.searchsorted(self.firsts, start, side="left")) - 1)
+        return low, int(np.searchsorted(self.firsts, end, side="left"))
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        with pa.OSFile(str(self.path)) as file:
+            places = sorted({pa.ipc.open_file(file).schema.get_field_index(name) for name in names})
+            options = pa.ipc.IpcReadOptions(included_fields=places)
+            return pa.ipc.open_file(file, options=options).read_all()
+
+
+Run = HeldRun | WrittenRun
 
 
 @dataclass
@@ -43,7 +89,7 @@ class Runs:
     held_bytes_max: int = 0
     rows: int = 0
     bytes: int = 0
-    _runs: dict[int, Run | Path] = field(default_factory=dict)
+    _runs: dict[int, Run] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, number: int, rows: pa.RecordBatch) -> Ints:
@@ -58,34 +104,27 @@ class Runs:
             hold = self.bytes + rows.nbytes <= self.held_bytes_max
             self.rows += rows.num_rows
             self.bytes += rows.nbytes
-        run = Run(values, pa.Table.from_batches([rows])) if hold else self._written(number, rows)
+        run = HeldRun(values, pa.Table.from_batches([rows])) if hold else self._written(number, rows, values)
         with self._lock:
             self._runs[number] = run
         return values
 
-    def _written(self, number: int, rows: pa.RecordBatch) -> Path:
+    def _written(self, number: int, rows: pa.RecordBatch, values: Ints) -> WrittenRun:
         path = self.folder / f"run-{number:08d}.arrow"
         with io_errors(path.name):
             self.folder.mkdir(parents=True, exist_ok=True)
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-                writer.write_batch(rows)
-        return path
+                writer.write_table(pa.Table.from_batches([rows]), max_chunksize=_BATCH_ROWS)
+        return WrittenRun(path, self.by, values[::_BATCH_ROWS].copy())
 
     def runs(self) -> list[Run]:
-        """The runs in the order of their numbers, opened once."""
+        """The runs in the order of their numbers."""
         with self._lock:
-            for number, run in self._runs.items():
-                if isinstance(run, Path):
-                    self._runs[number] = self._open(run)
-            return [run for _, run in sorted(self._runs.items()) if isinstance(run, Run)]
-
-    def _open(self, path: Path) -> Run:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        return Run(ints_of(table, self.by), table)
+            return [run for _, run in sorted(self._runs.items())]
 
     def count(self, start: int, end: int) -> int:
-        """How many rows a range holds."""
-        return sum(int(np.diff(np.searchsorted(run.sorted, (start, end)))[0]) for run in self.runs())
+        """About how many rows a range holds, never less; 0 only if it has none."""
+        return sum(_BATCH_ROWS * len(run.marks(start, end)) for run in self.runs())
 
     def rows_of(self, start: int, end: int) -> pa.Table | None:
         """All rows of a range, sorted, rows of one value in the order they were read; None if there are none."""
@@ -99,14 +138,10 @@ class Runs:
 
     def pieces(self, start: int, end: int, rows_max: int) -> Iterator[pa.Table]:
         """The rows of a range in pieces of about `rows_max` rows, cut where the sorted column changes its value."""
-        count = self.count(start, end)
-        if count <= rows_max:
-            cuts = np.array([start, end])
-        else:
-            values = np.sort(
-                np.concatenate([run.sorted[slice(*np.searchsorted(run.sorted, (start, end)))] for run in self.runs()])
-            )
-            cuts = np.unique(np.concatenate(([start], values[rows_max::rows_max], [end])))
+        marks = np.sort(np.concatenate([run.marks(start, end) for run in self.runs()]))
+        step = max(1, rows_max // _BATCH_ROWS)
+        inner = marks[step::step]
+        cuts = np.unique(np.concatenate(([start], inner[(inner > start) & (inner < end)], [end])))
         for low, high in zip(cuts[:-1], cuts[1:], strict=True):
             if (rows := self.rows_of(int(low), int(high))) is not None:
                 yield rows

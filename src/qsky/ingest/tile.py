@@ -6,6 +6,8 @@ where nothing asks for a split and the leaves cover the whole sphere.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,28 +15,48 @@ from qsky.catalog.snapshot import Tiling
 from qsky.sky.healpix import CELLS_29, ORDER_MAX, Ints
 
 Weights = NDArray[np.float64]
+# A page has 4096 cells, more where there would be more pages than the sphere has cells of order 4.
+_PAGE_BITS_LEAST: Final = 12
+_PAGE_ORDER_MAX: Final = 4
 
 
 class CountMap:
-    """How much lies in each cell of one order; weights of the same cell add up."""
+    """How much lies in each cell of one order; weights of the same cell add up.
+
+    Kept by pages of neighbouring cells, made when first touched: a small table must not pay for the whole sphere.
+    """
 
     def __init__(self, order: int) -> None:
         self.order = order
-        # Pages of cells that nothing touches are never made, so a sparse sky costs little.
-        self._weights: Weights = np.zeros(12 << (2 * order), dtype=np.float64)
+        self._page_bits = max(_PAGE_BITS_LEAST, 2 * (order - _PAGE_ORDER_MAX))
+        self._pages: dict[int, Weights] = {}
 
     def add(self, cells_29: Ints) -> None:
         """Count rows by their sorted cells."""
         if len(cells_29) == 0:
             return
-        cells = cells_29 >> (2 * (ORDER_MAX - self.order))
-        first = np.flatnonzero(np.concatenate(([True], cells[1:] != cells[:-1])))
-        self._weights[cells[first]] += np.diff(np.append(first, len(cells)))
+        cells, counts = _counted(cells_29 >> (2 * (ORDER_MAX - self.order)))
+        pages, lengths = _counted(cells >> self._page_bits)
+        ends = np.cumsum(lengths)
+        for page, low, high in zip(pages.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True):
+            if page not in self._pages:
+                self._pages[page] = np.zeros(1 << self._page_bits)
+            self._pages[page][cells[low:high] - (page << self._page_bits)] += counts[low:high]
 
     def cells(self) -> tuple[Ints, Weights]:
         """The cells that hold something, sorted, and what they hold."""
-        cells = np.flatnonzero(self._weights)
-        return cells, self._weights[cells]
+        cells, weights = [np.empty(0, dtype=np.int64)], [np.empty(0)]
+        for page, held in sorted(self._pages.items()):
+            inside = np.flatnonzero(held)
+            cells.append(inside + (page << self._page_bits))
+            weights.append(held[inside])
+        return np.concatenate(cells), np.concatenate(weights)
+
+
+def _counted(ordered: Ints) -> tuple[Ints, Ints]:
+    """The distinct values of a sorted array, which is not empty, and how often each occurs."""
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    return ordered[first], np.diff(np.append(first, len(ordered)))
 
 
 def tiling_of(cells: Ints, weights: Weights, order: int) -> Tiling:

@@ -175,6 +175,12 @@ def io_errors(name: str) -> Iterator[None]:
                 f"The disk is full: {name} could not be written; nothing was published.",
                 hint="Free some space and try again.",
             ) from error
+        if error.errno == errno.EFBIG:
+            raise QskyError(
+                "disk-full",
+                f"{name} could not be written: it is larger than a file may be here; nothing was published.",
+                hint="Raise the limit on the size of files (`ulimit -f`) and try again.",
+            ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise QskyError("no-access", f"{name} cannot be read or written: {error.strerror}.") from error
         raise QskyError("damaged", f"{name} cannot be read or written: {error.strerror or error}.") from error
