@@ -1,4 +1,4 @@
-"""Writes docs/settings.md, errors.md, commands.md and semantics.md from the code and the tests. `make docs` runs it; a test compares."""
+"""Writes the pages of docs/ that are made from the code and the tests. `make docs` runs it; a test compares."""
 
 from __future__ import annotations
 
@@ -99,7 +99,13 @@ def semantics_page() -> str:
         "values in Qsky, in MariaDB and in DuckDB. This page is made from that file by `make docs`.",
     ]
     for section in constructs().sections():
-        lines += ["", f"## {section.title}", "", f"| {' | '.join(section.columns)} |", "|---" * len(section.columns) + "|"]
+        lines += [
+            "",
+            f"## {section.title}",
+            "",
+            f"| {' | '.join(section.columns)} |",
+            "|---" * len(section.columns) + "|",
+        ]
         lines += [f"| {' | '.join(row.cells)} |" for row in section.rows]
     return "\n".join(lines) + "\n"
 

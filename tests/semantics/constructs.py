@@ -3,8 +3,8 @@
 A section begins with `#`, the next line names its columns; a line with `*` is a row of the table, its cells between `;;`.
 The lines after it are its examples: `=` an expression that gives what MariaDB gives, `!` one that does not (somewhere in
 the random table), `-` one that is refused; `a x ==> y` an ADQL expression that gives what MariaDB gives for y, `a-` one
-that ADQL refuses; `d` one that gives in the DuckDB dialect what DuckDB gives; `q`, `q-`, `aq-` the same of statements; `t` the file of
-tests that proves a row of which MariaDB knows nothing.
+that ADQL refuses; `d` one that gives in the DuckDB dialect what DuckDB gives; `q`, `q-`, `aq-` the same of statements;
+`t` the file of tests that proves a row of which MariaDB knows nothing.
 The page docs/semantics.md and the tests are made of it.
 """
 

@@ -56,7 +56,9 @@ def test_as_duckdb(row: Row, ours: Ours) -> None:
         assert difference(ours.select(text, "duckdb"), wanted) is None, text
 
 
-@pytest.mark.parametrize("row", [row for row in EVERY if row.marked("-") or row.marked("a-")], ids=lambda row: row.cells[0])
+@pytest.mark.parametrize(
+    "row", [row for row in EVERY if row.marked("-") or row.marked("a-")], ids=lambda row: row.cells[0]
+)
 def test_refused_by_name_and_place(row: Row, ours: Ours) -> None:
     for text, lang in [(t, "mysql") for t in row.marked("-")] + [(t, "adql") for t in row.marked("a-")]:
         with pytest.raises(QskyError) as caught:
@@ -99,7 +101,9 @@ def close(mine: Any, theirs: Any) -> bool:
     return alike(mine, theirs)
 
 
-@pytest.mark.parametrize("row", [row for row in EVERY if row.marked("q-") or row.marked("aq-")], ids=lambda row: row.cells[0])
+@pytest.mark.parametrize(
+    "row", [row for row in EVERY if row.marked("q-") or row.marked("aq-")], ids=lambda row: row.cells[0]
+)
 def test_statements_refused(row: Row, engine: Engine) -> None:
     for text, lang in [(t, "mysql") for t in row.marked("q-")] + [(t, "adql") for t in row.marked("aq-")]:
         with pytest.raises(QskyError) as caught:

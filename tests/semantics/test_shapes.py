@@ -20,7 +20,18 @@ STAR = tuple(
     for at in range(10)
 )
 ARROW = ((10.0, 10.0), (20.0, 15.0), (10.0, 20.0), (13.0, 15.0))
-COMB = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (7.0, 5.0), (7.0, 2.0), (5.0, 2.0), (5.0, 5.0), (3.0, 5.0), (3.0, 2.0), (0.0, 2.0))
+COMB = (
+    (0.0, 0.0),
+    (9.0, 0.0),
+    (9.0, 5.0),
+    (7.0, 5.0),
+    (7.0, 2.0),
+    (5.0, 2.0),
+    (5.0, 5.0),
+    (3.0, 5.0),
+    (3.0, 2.0),
+    (0.0, 2.0),
+)
 POLAR = ((0.0, 80.0), (90.0, 80.0), (180.0, 80.0), (270.0, 89.0))
 
 
@@ -125,8 +136,14 @@ def test_pairs_of_shapes_as_their_points_say() -> None:
 EXPRESSIONS: list[tuple[str, object]] = [
     ("CONTAINS(POINT(x, y), CIRCLE(0, 0, 5))", "scisql_s2PtInCircle(x, y, 0, 0, 5)"),
     ("CONTAINS(POINT(x, y), BOX(1, 1, 4, 2))", "scisql_s2PtInBox(x, y, -1, 0, 3, 2)"),
-    ("CONTAINS(POINT(x, y), BOX(1 + 0 * k, 1, 4, 2))", "CASE WHEN k IS NULL THEN 0 ELSE scisql_s2PtInBox(x, y, -1, 0, 3, 2) END"),
-    ("CONTAINS(POINT(x, y), POLYGON(-3, -3, 3, -3, 3, 3, -3, 3))", "scisql_s2PtInCPoly(x, y, -3, -3, 3, -3, 3, 3, -3, 3)"),
+    (
+        "CONTAINS(POINT(x, y), BOX(1 + 0 * k, 1, 4, 2))",
+        "CASE WHEN k IS NULL THEN 0 ELSE scisql_s2PtInBox(x, y, -1, 0, 3, 2) END",
+    ),
+    (
+        "CONTAINS(POINT(x, y), POLYGON(-3, -3, 3, -3, 3, 3, -3, 3))",
+        "scisql_s2PtInCPoly(x, y, -3, -3, 3, -3, 3, 3, -3, 3)",
+    ),
     (
         "CONTAINS(POINT(x, y), POLYGON(-3, -3, 3, -3, 3, 3, 0, -2, -3, 3))",
         "(scisql_s2PtInCPoly(x, y, -3, -3, 0, -2, -3, 3) = 1 OR scisql_s2PtInCPoly(x, y, 3, -3, 3, 3, 0, -2) = 1"

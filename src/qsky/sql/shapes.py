@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from math import degrees, radians, sin
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sqlglot import exp
 
@@ -17,6 +18,7 @@ from qsky.sky.region import VERTICES_MAX, Polygon
 from qsky.sky.triangles import bounding_circle, centroid, triangles
 from qsky.sql import operators as op
 from qsky.sql.geometry import checked_region
+from qsky.sql.plain_calls import bind_function
 from qsky.sql.query import Binary, Call, Expression, Literal_
 from qsky.sql.types import is_number
 
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
 ShapeKind = Literal["POINT", "CIRCLE", "BOX", "POLYGON"]
 _SHAPES: Final = ("POINT", "CIRCLE", "BOX", "POLYGON")
-_POINT_FUNCTIONS: Final = ("IVO_EPOCH_PROP_POS", "IVO_APPLY_PM", "IVO_HEALPIX_CENTER", "IVO_GEOM_TRANSFORM", "GAVO_TRANSFORM")
+_POINT_FUNCTIONS: Final = (
+    "IVO_EPOCH_PROP_POS",
+    "IVO_APPLY_PM",
+    "IVO_HEALPIX_CENTER",
+    "IVO_GEOM_TRANSFORM",
+    "GAVO_TRANSFORM",
+)
 _FRAMES: Final = {"": "ICRS", "ICRS": "ICRS", "UNKNOWNFRAME": "ICRS", "GALACTIC": "galactic", "ECLIPTIC": "ecliptic"}
 _AXES: Final = {"galactic": ("l", "b"), "ecliptic": ("lon", "lat")}
 
@@ -56,7 +64,9 @@ def bind_geometry(self: Binder, node: Any) -> Expression:
     if asked is not None:
         question, count = asked
         if len(node.expressions) != count:
-            raise self.error(node, "bad-argument", f"{name} takes {count} argument{'s' * (count > 1)}, not {len(node.expressions)}.")
+            raise self.error(
+                node, "bad-argument", f"{name} takes {count} argument{'s' * (count > 1)}, not {len(node.expressions)}."
+            )
         return question(self, node, *node.expressions)
     if name == "DISTANCE":
         return _distance(self, node)
@@ -105,7 +115,7 @@ def shape_of(self: Binder, node: Any) -> Shape:
         return Shape("POLYGON", numbers)
     if len(numbers) != counts[name]:
         raise self.error(node, "bad-argument", f"{name} takes {wanted[name]}.")
-    shape = Shape(name, numbers)
+    shape = Shape(cast(ShapeKind, name), numbers)
     _check_constants(self, node, shape)
     return shape
 
@@ -164,13 +174,13 @@ def _point_of_function(self: Binder, node: Any, name: str) -> tuple[Expression, 
         moves = [op.calculate("*", number, op.number(3600000.0)) for number in numbers[2:4]]
         numbers = [*numbers[:2], *moves, op.number(0), numbers[4]]
         return _pair(self, node, ("epoch_ra", "epoch_dec"), numbers)
-    known = [Call(type="DOUBLE", function="COALESCE", arguments=(op.cast(n, "DOUBLE"), op.number(0.0))) for n in numbers[2:6]]
+    known = [
+        Call(type="DOUBLE", function="COALESCE", arguments=(op.cast(n, "DOUBLE"), op.number(0.0))) for n in numbers[2:6]
+    ]
     return _pair(self, node, ("epoch_ra_in_space", "epoch_dec_in_space"), [*numbers[:2], *known, *numbers[6:]])
 
 
 def _pair(self: Binder, node: Any, names: tuple[str, str], numbers: Sequence[Expression]) -> tuple[Expression, ...]:
-    from qsky.sql.calls import bind_function
-
     return tuple(bind_function(self, node, name, numbers) for name in names)
 
 
@@ -178,7 +188,9 @@ def _transformed(self: Binder, node: Any) -> tuple[Expression, ...]:
     """ivo_geom_transform('ICRS', 'GALACTIC', point)."""
     if len(node.expressions) != 3:
         raise self.error(node, "bad-argument", f"{node.name} takes two systems and a point.")
-    frames = [_FRAMES.get(word.name.upper() if isinstance(word, exp.Literal) else "?", "") for word in node.expressions[:2]]
+    frames = [
+        _FRAMES.get(word.name.upper() if isinstance(word, exp.Literal) else "?", "") for word in node.expressions[:2]
+    ]
     if "" in frames:
         hint = "Known: 'ICRS', 'GALACTIC', 'ECLIPTIC'."
         raise self.error(node, "not-supported", f"{node.name} knows not these systems of coordinates.", hint)
@@ -203,7 +215,11 @@ def _point(self: Binder, node: Any) -> tuple[Expression, ...]:
 
 def _distance(self: Binder, node: Any) -> Expression:
     given = node.expressions
-    numbers = [n for point in given for n in _point(self, point)] if len(given) == 2 else [_number(self, node, n) for n in given]
+    numbers = (
+        [n for point in given for n in _point(self, point)]
+        if len(given) == 2
+        else [_number(self, node, n) for n in given]
+    )
     if len(numbers) != 4:
         raise self.error(node, "bad-argument", "DISTANCE takes two points, or four numbers.")
     return _separation(numbers[:2], numbers[2:])
@@ -235,7 +251,9 @@ def _intersects(self: Binder, node: Any, left: Any, right: Any) -> Expression:
 def _of_both(self: Binder, node: Any, function: str, one: Shape, other: Shape) -> Expression:
     for shape in (one, other):
         if shape.kind == "BOX":
-            raise self.error(node, "not-supported", f"{node.name.upper()} takes a BOX only with a POINT.", "Use POLYGON.")
+            raise self.error(
+                node, "not-supported", f"{node.name.upper()} takes a BOX only with a POINT.", "Use POLYGON."
+            )
         _refuse_dents(self, node, shape)
     return Call(type="INTEGER", function=function, arguments=(one.listed(), other.listed()))
 
@@ -296,7 +314,9 @@ def _in_polygon(self: Binder, node: Any, position: Sequence[Expression], values:
     vertices = _pairs_of(values)
     for start in range(0, len(vertices), VERTICES_MAX):
         few = vertices[start : start + VERTICES_MAX]
-        checked_region(self, node, "scisql_s2PtInCPoly", tuple(n for pair in (*few, *few[:2])[:VERTICES_MAX] for n in pair))
+        checked_region(
+            self, node, "scisql_s2PtInCPoly", tuple(n for pair in (*few, *few[:2])[:VERTICES_MAX] for n in pair)
+        )
     if len(vertices) <= VERTICES_MAX and Polygon(vertices).convex:
         return _in_region("scisql_s2PtInCPoly", position, [op.number(value) for value in values])
     pieces, circle = triangles(vertices), bounding_circle(vertices)
@@ -304,7 +324,9 @@ def _in_polygon(self: Binder, node: Any, position: Sequence[Expression], values:
         hint = "Its edges may not cross each other, and it must be smaller than a hemisphere."
         raise self.error(node, "bad-region", "This POLYGON has no inside.", hint)
     around = _in_region("scisql_s2PtInCircle", position, [op.number(value) for value in circle])
-    tests = [_in_region("scisql_s2PtInCPoly", position, [op.number(n) for pair in piece for n in pair]) for piece in pieces]
+    tests = [
+        _in_region("scisql_s2PtInCPoly", position, [op.number(n) for pair in piece for n in pair]) for piece in pieces
+    ]
     inside = op.chain("OR", [op.compare("=", test, op.number(1)) for test in tests])
     return Binary(type="BOOLEAN", operator="AND", left=op.compare("=", around, op.number(1)), right=inside)
 
@@ -323,8 +345,6 @@ def _area(self: Binder, node: Any, given: Any) -> Expression:
 
 
 def _area_of_box(_: float, dec: float, width: float, height: float) -> float:
-    from math import degrees, radians, sin
-
     south, north = max(-90.0, dec - height / 2), min(90.0, dec + height / 2)
     return min(360.0, width) * degrees(sin(radians(north)) - sin(radians(south)))
 

@@ -101,7 +101,12 @@ _BELONGS: Final = "list_contains(string_split(lower({0}), '#'), lower({1}))"
 VO: Final = (
     Function("ivo_hashlist_has", "ss", "INTEGER", f"CAST({_BELONGS} AS INTEGER)"),
     Function("ivo_nocasematch", "ss", "INTEGER", "CAST(lower({0}) LIKE lower({1}) AS INTEGER)"),
-    Function("ivo_hasword", "ss", "INTEGER", "CAST(regexp_matches({0}, '\\b' || regexp_escape({1}) || '\\b', 'i') AS INTEGER)"),
+    Function(
+        "ivo_hasword",
+        "ss",
+        "INTEGER",
+        "CAST(regexp_matches({0}, '\\b' || regexp_escape({1}) || '\\b', 'i') AS INTEGER)",
+    ),
     Function("ivo_interval_overlaps", "nnnn", "INTEGER", "CAST({0} <= {3} AND {2} <= {1} AS INTEGER)"),
     Function("gavo_match", "ss", "INTEGER", "CAST(regexp_matches({1}, {0}) AS INTEGER)"),
     Function("region_area", "a", "DOUBLE", "qsky_regionArea({0})"),

@@ -51,7 +51,8 @@ _FORMAT: Final = (
 )
 _FORMAT_WHOLE: Final = (
     "format(chr(123) || ':,' || chr(125), CAST({0} AS BIGINT))"
-    f" || CASE WHEN {{1}} IS NULL THEN NULL WHEN {_DECIMALS} > 0 THEN rpad('.', CAST({_DECIMALS} + 1 AS INTEGER), '0') ELSE '' END"
+    f" || CASE WHEN {{1}} IS NULL THEN NULL WHEN {_DECIMALS} > 0"
+    f" THEN rpad('.', CAST({_DECIMALS} + 1 AS INTEGER), '0') ELSE '' END"
 )
 
 _CASES: Final = (
@@ -72,7 +73,11 @@ _CASES: Final = (
 
 _PARTS: Final = (
     # MySQL's text of a DOUBLE: no .0, no + and no leading zeros in the exponent
-    _text("TEXT_OF_DOUBLE", "n", "regexp_replace(regexp_replace(CAST({0} AS VARCHAR), '\\.0$', ''), 'e\\+?(-?)0*', 'e\\1')"),
+    _text(
+        "TEXT_OF_DOUBLE",
+        "n",
+        "regexp_replace(regexp_replace(CAST({0} AS VARCHAR), '\\.0$', ''), 'e\\+?(-?)0*', 'e\\1')",
+    ),
     _text("CONCAT", "a*a", "({|})"),
     _text("CONCAT_KNOWN", "a*a", "concat({*})"),
     _text("CONCAT_WS", "sa*a", "concat_ws({*})"),

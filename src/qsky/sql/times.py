@@ -26,7 +26,10 @@ def _span(unit: str) -> str:
 
 
 _PARTS: Final = (
-    *(_part(name, f"{name.lower()}({{0}})") for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "QUARTER")),
+    *(
+        _part(name, f"{name.lower()}({{0}})")
+        for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "QUARTER")
+    ),
     _part("MICROSECOND", "microsecond(CAST({0} AS TIMESTAMP)) % 1000000"),
     _part("DAYOFYEAR", "dayofyear({0})"),
     _part("DAYOFWEEK", "dayofweek({0}) + 1"),
