@@ -1,9 +1,12 @@
-"""Writes docs/settings.md, docs/errors.md and docs/commands.md from the code. `make docs` runs it; a test compares."""
+"""Writes the pages of docs/ that are made from the code and the tests. `make docs` runs it; a test compares."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 from typer.testing import CliRunner
 
@@ -81,7 +84,48 @@ def _help(name: str) -> str:
     return "\n".join(line.rstrip() for line in run.output.strip().splitlines())
 
 
-PAGES = {"errors.md": errors_page, "settings.md": settings_page, "commands.md": commands_page}
+def semantics_page() -> str:
+    """What each construct means in each dialect, from the table that the tests run."""
+    lines = [
+        "# What SQL means in Qsky",
+        "",
+        "Qsky reads three languages: MySQL (`--lang mysql`, the default), ADQL 2.1 (`--lang adql`) and DuckDB's SQL",
+        "(`--lang duckdb`). Each text becomes one typed query, and that is printed as SQL for DuckDB, node by node. These",
+        "tables say what each construct means. **As MySQL**, **as DuckDB** and **as ADQL** mean: the same rows as there.",
+        "**Own** is a rule of Qsky's, given in full. **Refused** is an error that names the construct and its place. What is",
+        "in no table is refused.",
+        "",
+        "Every row is a test: `tests/semantics/constructs.txt` has it with its examples, which are run over a table of random",
+        "values in Qsky, in MariaDB and in DuckDB. This page is made from that file by `make docs`.",
+    ]
+    for section in constructs().sections():
+        lines += [
+            "",
+            f"## {section.title}",
+            "",
+            f"| {' | '.join(section.columns)} |",
+            "|---" * len(section.columns) + "|",
+        ]
+        lines += [f"| {' | '.join(row.cells)} |" for row in section.rows]
+    return "\n".join(lines) + "\n"
+
+
+def constructs() -> ModuleType:
+    """The module that reads the table, which lies beside the tests."""
+    spec = spec_from_file_location("constructs", DOCS.parent / "tests" / "semantics" / "constructs.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+PAGES = {
+    "errors.md": errors_page,
+    "settings.md": settings_page,
+    "commands.md": commands_page,
+    "semantics.md": semantics_page,
+}
 
 
 def main() -> None:

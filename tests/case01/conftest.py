@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from tests.mariadb import mariadb
+from pathlib import Path
+
+import pytest
+
+from qsky.wire import Sky
+from tests.case01.cases import load_into_mariadb, load_into_qsky
+from tests.mariadb import MariaDB, mariadb
 
 __all__ = ["mariadb"]
+
+
+@pytest.fixture(scope="session")
+def sky(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Sky:
+    return load_into_qsky(tmp_path_factory.mktemp("case01") / "root")
+
+
+@pytest.fixture(scope="session")
+def reference(shared_data: Path, mariadb: MariaDB, tmp_path_factory: pytest.TempPathFactory) -> MariaDB:
+    load_into_mariadb(mariadb, tmp_path_factory.mktemp("tsv"))
+    return mariadb

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.case01.compare import Row, assert_same_multiset, assert_same_rows
 from tests.mariadb import MariaDB
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mariadb")]
@@ -23,3 +24,22 @@ def test_server_answers_exact_values(mariadb: MariaDB) -> None:
 
 def test_server_is_not_reachable_by_network(mariadb: MariaDB) -> None:
     assert mariadb.query("SELECT @@skip_networking, @@port").rows == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [(1, 2.0, "a"), (2, None, "b"), (2, None, "b")],
+        [(1, 2.0, "a"), (2, 0.0, "b")],
+        [(1, 2.0 + 1e-8, "a"), (2, None, "b")],
+        [(1, 2.0, b"a"), (2, None, "b")],
+        [(1, 2.0, "A"), (2, None, "b")],
+    ],
+)
+def test_comparison_tells_answers_apart(rows: list[Row]) -> None:
+    wanted: list[Row] = [(2, None, "b"), (1, 2.0 * (1 + 5e-10), "a")]
+    assert_same_multiset([(1, 2.0, "a"), (2, None, "b")], wanted)
+    with pytest.raises(AssertionError):
+        assert_same_rows([(1, 2.0, "a"), (2, None, "b")], wanted)
+    with pytest.raises(AssertionError):
+        assert_same_multiset(rows, wanted)

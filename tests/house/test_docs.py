@@ -39,7 +39,7 @@ def reference_pages() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["errors.md", "settings.md", "commands.md"])
+@pytest.mark.parametrize("name", ["errors.md", "settings.md", "commands.md", "semantics.md"])
 def test_pages_made_from_the_code_are_current(name: str) -> None:
     written = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
     assert written == reference_pages().PAGES[name](), "run `make docs`"

@@ -148,6 +148,20 @@ def test_a_dump_of_mysql(tmp_path: Path) -> None:
     assert found.values("b") == [b"x\ny\r\xff\0", None]
     assert found.values("f") == [None, pytest.approx(0.1)]
     assert found.rejects.examples == [f"{tmp_path}/t.tsv line 3: dec is 91, outside [-90, 90]"]
+    assert [column.name for column in found.schema.columns if column.collation == "ci"] == ["s"]
+
+
+@pytest.mark.parametrize(
+    ("end", "ci"), [(") ENGINE=MyISAM DEFAULT CHARSET=latin1;", ["s", "u"]), (") COLLATE=utf8mb4_bin;", ["u"])]
+)
+def test_a_dump_says_where_case_counts(tmp_path: Path, end: str, ci: list[str]) -> None:
+    ddl = write(tmp_path, "t.sql", (
+        "CREATE TABLE `t` (\n  `s` char(3) NOT NULL,\n  `t` text COLLATE utf8mb3_bin,\n"
+        f"  `u` varchar(9) CHARACTER SET latin1 COLLATE latin1_swedish_ci NOT NULL,\n  `n` int\n{end}\n"
+    ))  # fmt: skip
+    row = write(tmp_path, "t.tsv", "a\tb\tc\t1\n")
+    schema = read([row], tmp_path, ddl=ddl, position_required=False, types={"n": "VARCHAR"}).schema
+    assert [column.name for column in schema.columns if column.collation == "ci"] == ci
 
 
 NULL = ("", "\\N")  # quoted or not

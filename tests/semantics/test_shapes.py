@@ -7,17 +7,31 @@ import math
 import numpy as np
 import pytest
 
+from qsky.errors import QskyError
 from qsky.sky.cover import vectors
 from qsky.sky.region import Cone, Polygon
 from qsky.sky.shapes import _touch, _within, area_of
 from qsky.sky.triangles import bounding_circle, centroid, triangles
+from qsky.sql.units import conversion
+from tests.semantics.world import Ours, alike
 
 STAR = tuple(
     ((40 + 8 * (1 + at % 2) * math.cos(at * math.pi / 5)) % 360, 8 * (1 + at % 2) * math.sin(at * math.pi / 5))
     for at in range(10)
 )
 ARROW = ((10.0, 10.0), (20.0, 15.0), (10.0, 20.0), (13.0, 15.0))
-COMB = ((0.0, 0.0), (9.0, 0.0), (9.0, 5.0), (7.0, 5.0), (7.0, 2.0), (5.0, 2.0), (5.0, 5.0), (3.0, 5.0), (3.0, 2.0), (0.0, 2.0))
+COMB = (
+    (0.0, 0.0),
+    (9.0, 0.0),
+    (9.0, 5.0),
+    (7.0, 5.0),
+    (7.0, 2.0),
+    (5.0, 2.0),
+    (5.0, 5.0),
+    (3.0, 5.0),
+    (3.0, 2.0),
+    (0.0, 2.0),
+)
 POLAR = ((0.0, 80.0), (90.0, 80.0), (180.0, 80.0), (270.0, 89.0))
 
 
@@ -115,3 +129,85 @@ def test_pairs_of_shapes_as_their_points_say() -> None:
             continue
         assert not (a & ~b).any()
     assert decided > 190
+
+
+# -- as expressions
+
+EXPRESSIONS: list[tuple[str, object]] = [
+    ("CONTAINS(POINT(x, y), CIRCLE(0, 0, 5))", "scisql_s2PtInCircle(x, y, 0, 0, 5)"),
+    ("CONTAINS(POINT(x, y), BOX(1, 1, 4, 2))", "scisql_s2PtInBox(x, y, -1, 0, 3, 2)"),
+    (
+        "CONTAINS(POINT(x, y), BOX(1 + 0 * k, 1, 4, 2))",
+        "CASE WHEN k IS NULL THEN 0 ELSE scisql_s2PtInBox(x, y, -1, 0, 3, 2) END",
+    ),
+    (
+        "CONTAINS(POINT(x, y), POLYGON(-3, -3, 3, -3, 3, 3, -3, 3))",
+        "scisql_s2PtInCPoly(x, y, -3, -3, 3, -3, 3, 3, -3, 3)",
+    ),
+    (
+        "CONTAINS(POINT(x, y), POLYGON(-3, -3, 3, -3, 3, 3, 0, -2, -3, 3))",
+        "(scisql_s2PtInCPoly(x, y, -3, -3, 0, -2, -3, 3) = 1 OR scisql_s2PtInCPoly(x, y, 3, -3, 3, 3, 0, -2) = 1"
+        " OR scisql_s2PtInCPoly(x, y, -3, -3, 3, -3, 0, -2) = 1)",
+    ),
+    ("INTERSECTS(CIRCLE(0, 0, 5), POINT(x, y))", "scisql_s2PtInCircle(x, y, 0, 0, 5)"),
+    ("DISTANCE(POINT(x, y), POINT(1, 2))", "scisql_angSep(x, y, 1, 2)"),
+    ("DISTANCE(x, y, 1, 2)", "scisql_angSep(x, y, 1, 2)"),
+    ("COORD1(POINT(x, y))", "x"),
+    ("COORD2(CENTROID(CIRCLE(x, y, 1)))", "y"),
+    ("AREA(CIRCLE(x, 0, 90)) / 10000 - 2.0626480624709636", "0 * x"),
+    ("COORD1(ivo_epoch_prop_pos(x, y, NULL, 10, 20, NULL, 2000, 2016))", "epoch_ra(x, y, 10, 20, 2000, 2016)"),
+    ("COORD2(ivo_apply_pm(x, y, 0.001, 0.002, 16))", "epoch_dec(x, y, 3600, 7200, 2000, 2016)"),
+    ("COORD1(ivo_geom_transform('ICRS', 'GALACTIC', POINT(x, y)))", "galactic_l(x, y)"),
+    ("COORD2(ivo_healpix_center(3, ABS(k)))", "healpix_dec(3, ABS(k))"),
+    ("ivo_healpix_index(5, POINT(x, y))", "healpix(5, x, y)"),
+    ("ivo_hashlist_has('a#B', s)", "CASE WHEN s IS NULL THEN NULL ELSE LOWER(s) IN ('a', 'b') END"),
+    ("ivo_nocasematch(s, 'A%')", "LOWER(s) LIKE 'a%'"),
+    ("ivo_interval_overlaps(k, k + 1, 0, 2)", "k <= 2 AND 0 <= k + 1"),
+    ("COORDSYS(POINT(x, y))", "'ICRS'"),
+]
+
+
+@pytest.mark.parametrize(("adql", "mysql"), EXPRESSIONS, ids=[text for text, _ in EXPRESSIONS])
+def test_adql_as_qservs_functions(ours: Ours, adql: str, mysql: str) -> None:
+    found, wanted = ours.select(adql, "adql"), ours.select(mysql)
+    for mine, other in zip(found, wanted, strict=True):
+        assert alike(mine, other) or (mine or 0) == pytest.approx(other or 0, abs=1e-9), (mine, other)
+
+
+def test_polygons_as_bytes(ours: Ours) -> None:
+    plain = ours.select("scisql_s2PtInCPoly(x, y, -3, -3, 3, -3, 3, 3, -3, 3)")
+    assert ours.select("scisql_s2PtInCPoly(x, y, s2CPolyToBin(-3, -3, 3, -3, 3, 3, -3, 3))") == plain
+    by_row = ours.select("scisql_s2PtInCPoly_0_3_9(x, y, -3 + 0 * id, -3, 3, -3, 3, 3, -3, 3)")
+    assert by_row == plain and 0 < sum(each or 0 for each in plain) < len(plain)
+    assert {len(raw) for raw in ours.select("s2CPolyToBin(-3, -3, 3, -3, 3, 3 + 0 * id)")} == {96}
+    assert ours.select("LENGTH(HEX(s2CPolyToBin(-3, -93, 3, -3, 3, 3 + 0 * id)))")[0] is None
+
+
+def test_what_scisql_has_besides(ours: Ours) -> None:
+    assert ours.select("scisql_getVersion()")[0] == "0.3.9"
+    assert ours.select("scisql_extractInt64(UNHEX('0100000000000000FFFFFFFFFFFFFFFF'), 1)")[0] == -1
+    assert ours.select("scisql_extractInt64(UNHEX('0100000000000000'), 1)")[0] is None
+    with pytest.raises(QskyError, match="stop here"):
+        ours.select("scisql_raiseError('stop here')")
+
+
+def test_julian_dates(ours: Ours) -> None:
+    assert ours.select("MJD('2000-01-01 12:00:00')")[0] == 51544.5
+    assert ours.select("gavo_to_jd(TIMESTAMP '2000-01-01 12:00:00')", "adql")[0] == 2451545.0
+    back = ours.select("MJD_TIME(MJD(w))")
+    for found, wanted in zip(back, ours.select("w"), strict=True):
+        assert (found is None) == (wanted is None) and (wanted is None or abs((found - wanted).total_seconds()) < 2e-6)
+
+
+def test_random_numbers_belong_to_rows(ours: Ours) -> None:
+    first, again, other = ours.select("RAND()"), ours.select("RAND()"), ours.select("RAND(1)")
+    assert first == again != other
+    assert len(set(first)) > 140 and all(0 <= value < 1 for value in first) and 0.4 < sum(first) / len(first) < 0.6
+
+
+def test_factors_between_units() -> None:
+    assert conversion("deg", "arcsec") == pytest.approx(3600, rel=1e-15)
+    assert conversion("mas/yr", "deg/d") == pytest.approx(1 / 3.6e6 / 365.25)
+    for start, end in (("mag", "m"), ("deg", "no such unit")):
+        with pytest.raises(ValueError, match=r"\.$"):
+            conversion(start, end)

@@ -134,7 +134,10 @@ def test_htm_of_known_points(duck: Duck) -> None:
     """The octants by hand, and what is no position or level."""
     found = answers(duck, "scisql_s2HtmId", [[1.0, 91.0, 181.0, 271.0] * 2, [1.0] * 4 + [-1.0] * 4, [0.0] * 8])
     assert found == [15, 14, 13, 12, 8, 9, 10, 11]
-    assert answers(duck, "scisql_s2HtmId", [[0.0, 0.0, None, 0.0], [91.0, 0.0, 0.0, 0.0], [1.0, 25.0, 1.0, -1.0]]) == [None] * 4
+    assert (
+        answers(duck, "scisql_s2HtmId", [[0.0, 0.0, None, 0.0], [91.0, 0.0, 0.0, 0.0], [1.0, 25.0, 1.0, -1.0]])
+        == [None] * 4
+    )
 
 
 def test_htm_levels(duck: Duck) -> None:

@@ -93,16 +93,17 @@ class Server:
 
     def select(self, expressions: Sequence[str]) -> list[list[Any]]:
         """The values of expressions over all rows, a list for each."""
-        return [list(column) for column in zip(*self.query(f"SELECT {', '.join(expressions)} FROM t ORDER BY id"))]
+        found = self.query(f"SELECT {', '.join(expressions)} FROM t ORDER BY id")
+        return [list(column) for column in zip(*found, strict=True)]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         socket = str(self.mariadb.socket)
-        with closing(pymysql.connect(unix_socket=socket, user="root", database="semantics", charset="utf8mb4")) as link:
-            with link.cursor() as cursor:
-                cursor.execute("SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin")
-                cursor.execute(f"SET timestamp = UNIX_TIMESTAMP('{NOW}')")
-                cursor.execute(sql)
-                return list(cursor.fetchall())
+        link = pymysql.connect(unix_socket=socket, user="root", database="semantics", charset="utf8mb4")
+        with closing(link), link.cursor() as cursor:
+            cursor.execute("SET NAMES utf8mb4 COLLATE utf8mb4_nopad_bin")
+            cursor.execute(f"SET timestamp = UNIX_TIMESTAMP('{NOW}')")
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
 
 class OneTable:

@@ -38,6 +38,7 @@ def refused(text: str, lang: str, world: Any, settings: Settings = SETTINGS) -> 
 @given(st.lists(WORDS, max_size=14), st.sampled_from(LANGS))
 def test_words_in_any_order(world: Any, words: list[str], lang: str) -> None:
     _query_or_error("SELECT " + " ".join(words), lang, world)
+    _query_or_error(f"SET @x = {' '.join(words)}; SELECT @x FROM star", lang, world)
 
 
 @settings(max_examples=200, deadline=None)
@@ -56,6 +57,12 @@ def _query_or_error(text: str, lang: str, world: Any) -> None:
         return
     for item in query.items:
         print_expression(item.expression, lambda ref: ref.column)
+
+
+def test_variables_cannot_grow_without_bound(world: Any) -> None:
+    doubled = "".join(f"SET @a{n} = @a{n - 1} + @a{n - 1}; " for n in range(1, 40))
+    error = refused(f"SET @a0 = 1; {doubled} SELECT @a39", "mysql", world, Settings(sql_bytes_max=20_000))
+    assert (error.code.name, error.message[:35]) == ("limit-text", "The query with its variables in pla")
 
 
 DEEP = {

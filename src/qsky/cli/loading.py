@@ -86,6 +86,7 @@ _Rename = Annotated[list[str] | None, typer.Option(metavar="OLD=NEW", help="Rena
 _Omit = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave out; repeatable.")]
 _Ci = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Compare without case; repeatable.")]
 _Hdu = Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counted from 0.")]
+_Ddl = Annotated[Path | None, typer.Option(metavar="FILE", help="MySQL's CREATE TABLE of a dump: names, types, case.")]
 _Felis = Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")]
 _Format = Annotated[SourceFormat | None, typer.Option(help="Default: found out.")]
 _Description = Annotated[str, typer.Option(metavar="TEXT", help="What the table is.")]
@@ -117,6 +118,7 @@ def load(
     omit: _Omit = None,
     ci: _Ci = None,
     hdu: _Hdu = None,
+    ddl: _Ddl = None,
     felis: _Felis = None,
     format: _Format = None,  # noqa: A002 - the option's name
     description: _Description = "",
@@ -126,7 +128,7 @@ def load(
     from qsky.ingest.source import ReadOptions
     from qsky.wire import split_name
 
-    database, table = split_name(into)
+    name = split_name(into)
     read = ReadOptions(
         nulls=tuple(null or ()),
         delimiter=_unescaped(delimiter),
@@ -137,12 +139,12 @@ def load(
         dec_unit=dec_unit.value if dec_unit else "",
         rename=_pairs("--rename", rename),
         drop=tuple(omit or ()),
+        ddl=ddl,
         felis=felis,
     )
     kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, standing=append or replace)
     request = LoadRequest(
-        database=database,
-        table=table,
+        *name,
         kind=kind,
         inputs=tuple(inputs),
         key=key,

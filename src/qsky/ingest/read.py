@@ -221,4 +221,6 @@ def _unit_by_looks(
 
 def _column(column: Named, one: Target) -> Column:
     unit = "deg" if one.axis else column.raw.unit
-    return Column(column.name, type_name(one.arrow), unit, column.raw.ucd, " ".join(column.raw.description.split()))
+    kind = type_name(one.arrow)
+    collation = column.raw.collation if kind == "VARCHAR" else ""
+    return Column(column.name, kind, unit, column.raw.ucd, " ".join(column.raw.description.split()), collation)

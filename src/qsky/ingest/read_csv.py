@@ -7,7 +7,7 @@ split are refused with their line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
+from qsky.catalog.model import Column
 from qsky.catalog.types import arrow_type
 from qsky.ingest.csv_shape import CsvShape, find_shape
 from qsky.ingest.csv_stream import LineFinder, RowBytes
@@ -34,19 +35,25 @@ def scan(source: SourceFile, options: ReadOptions) -> RawTable:
     if len(set(shape.names)) < len(shape.names):
         # the parser could not tell them apart; the caller refuses them by name
         return RawTable(tuple(RawColumn(name, None) for name in shape.names))
-    given = _given_types(shape, options)
+    declared = {column.name: column for column in read_ddl(options.ddl)} if options.ddl else {}
+    given = _given_types(shape, options, declared)
     kinds = {name: Kinds(name) for name in shape.names if name not in given}
     whole = _sample(source, shape, options, kinds)
     unsure = [name for name, kind in kinds.items() if not kind.settled]
     if not whole and unsure:
         _look_at_all(source, shape, options, unsure, kinds)
-    columns = tuple(RawColumn(name, given[name] if name in given else kinds[name].arrow()) for name in shape.names)
-    return RawTable(columns)
+    folded = {name: column.collation for name, column in declared.items()}
+    return RawTable(
+        tuple(
+            RawColumn(name, given[name] if name in given else kinds[name].arrow(), collation=folded.get(name, ""))
+            for name in shape.names
+        )
+    )
 
 
-def _given_types(shape: CsvShape, options: ReadOptions) -> dict[str, pa.DataType]:
+def _given_types(shape: CsvShape, options: ReadOptions, declared: Mapping[str, Column]) -> dict[str, pa.DataType]:
     """The types somebody said, the user before a CREATE TABLE."""
-    said = {column.name: column.type for column in read_ddl(options.ddl)} if options.ddl else {}
+    said = {name: column.type for name, column in declared.items()}
     found = {name: options.type_of(name) or said.get(name) for name in shape.names}
     return {name: arrow_type(spelled) for name, spelled in found.items() if spelled}
 

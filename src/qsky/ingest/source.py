@@ -80,7 +80,8 @@ class ReadOptions:
     the file says; columns may be named as in the file or as in `rename`. `nulls` are values that mean NULL,
     in text as spelled, in numeric columns of every format by value. Units "" mean: as the file says, else degrees.
     With `position_required` the position columns are found by themselves if not named, and rows without a position
-    are refused; otherwise only named ones are converted and NULL is let through.
+    are refused; otherwise only named ones are converted and NULL is let through. `ddl` is a MySQL CREATE TABLE: names,
+    types and collations of a dump's columns.
     """
 
     nulls: tuple[str, ...] = ()
@@ -119,13 +120,14 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class RawColumn:
-    """A column as its file has it: `arrow` None where no value was seen, so that any type will do."""
+    """A column as its file has it: `arrow` None where no value was seen, so that any type will do; `collation` "" or "ci"."""
 
     name: str
     arrow: pa.DataType | None
     unit: str = ""
     ucd: str = ""
     description: str = ""
+    collation: str = ""
 
 
 @dataclass(frozen=True)

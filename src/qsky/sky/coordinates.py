@@ -35,7 +35,7 @@ def coordinate_macros() -> tuple[str, ...]:
     """Every macro of this module."""
     made: list[str] = []
     for system, matrix, (lon, lat) in _SYSTEMS:
-        back: Matrix = tuple(zip(*matrix, strict=True))  # type: ignore[assignment]
+        back: Matrix = tuple(zip(*matrix, strict=True))
         made += _rotation(f"qsky_{system}_{lon}", f"qsky_{system}_{lat}", matrix)
         made += _rotation(f"qsky_{system}_ra", f"qsky_{system}_dec", back)
     return (*made, *_epochs())

@@ -27,7 +27,6 @@ from qsky.sql.query import (
     Expression,
     InList,
     IsNull,
-    Like,
     Literal_,
     Order,
     Unary,
@@ -279,27 +278,6 @@ def _in(self: Binder, node: Any) -> Expression:
     )
 
 
-def _like(self: Binder, node: Any, escape: str | None = None) -> Expression:
-    self.only(node, "this", "expression", "negate")
-    operand, pattern = self.bind(node.this), self.bind(node.expression)
-    for side in (operand, pattern):
-        if not (is_text(side.type) or side.type == NULL):
-            raise op.Mismatch(f"LIKE compares texts, not {family(side.type)}.", "Use CAST(... AS CHAR).")
-    if escape is None:
-        escape = "\\" if self.parsed.lang == "mysql" else ""
-    collation = op.collation_of(operand, pattern)
-    return Like(
-        type="BOOLEAN", operand=operand, pattern=pattern, escape=escape, negated=_negated(node), collation=collation
-    )
-
-
-def _escape(self: Binder, node: Any) -> Expression:
-    character = node.expression
-    if not isinstance(node.this, exp.Like) or not isinstance(character, exp.Literal) or len(character.name) > 1:
-        raise self.error(node, "syntax", "ESCAPE needs one character in quotes after LIKE.")
-    return _like(self, node.this, character.name)
-
-
 def _is(self: Binder, node: Any) -> Expression:
     self.only(node, "this", "expression", "negate")
     right = node.expression
@@ -433,8 +411,6 @@ _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
     exp.DPipe: _joined_text,
     exp.Between: _between,
     exp.In: _in,
-    exp.Like: _like,
-    exp.Escape: _escape,
     exp.Is: _is,
     exp.Case: _case,
     exp.Cast: _cast,

@@ -40,10 +40,6 @@ _ALIASES: Final[dict[str, str]] = {
     "IVO_TO_MJD": "MJD",
     "GAVO_TO_JD": "JD",
     "IVO_TO_JD": "JD",
-    "BIT_AND": "BITWISE_AND",
-    "BIT_OR": "BITWISE_OR",
-    "BIT_XOR": "BITWISE_XOR",
-    "BIT_NOT": "BITWISE_NOT",
     **{name.removeprefix("scisql_").upper(): name for name in by_name(MAGNITUDES, SKY) if name.startswith("scisql_")},
 }
 _OF_DUCKDB: Final = {
@@ -72,6 +68,8 @@ def find_function(name: str, lang: str, arguments: int) -> Function | None:
         wanted = "QSKY_ANGSEPVECTORS"
     if wanted in ("EPOCH_RA", "EPOCH_DEC") and arguments == 8:
         wanted += "_IN_SPACE"
+    if lang == "adql" and wanted in ("BIT_AND", "BIT_OR", "BIT_XOR", "BIT_NOT"):
+        wanted = f"BITWISE_{wanted[4:]}"
     if lang == "duckdb":
         wanted = _OF_DUCKDB.get(wanted, wanted)
     return FUNCTIONS.get(_CANONICAL.get(_ALIASES.get(wanted, wanted).upper(), ""))

@@ -38,7 +38,16 @@ def checked_region(self: Binder, node: Any, function: str, values: tuple[float, 
 
 
 def is_restrictor(node: Any) -> bool:
-    return isinstance(node, exp.Anonymous) and node.name.lower() in RESTRICTORS
+    """Whether a condition is qserv_areaspec_*(...), alone or compared as `= 1`, which Qserv's users write too."""
+    call = _restrictor_call(node)
+    return isinstance(call, exp.Anonymous) and call.name.lower() in RESTRICTORS
+
+
+def _restrictor_call(node: Any) -> Any:
+    if not isinstance(node, exp.EQ):
+        return node
+    sides = (node.this.unnest(), node.expression.unnest())
+    return next((call for call, one in (sides, sides[::-1]) if isinstance(one, exp.Literal) and one.sql() == "1"), node)
 
 
 def bind_restrictor(self: Binder, node: Any, refs: Sequence[TableRef], links: Sequence[Expression]) -> list[Expression]:
@@ -46,6 +55,7 @@ def bind_restrictor(self: Binder, node: Any, refs: Sequence[TableRef], links: Se
 
     Raises bad-query, bad-argument, bad-region.
     """
+    node = _restrictor_call(node)
     function = RESTRICTORS[node.name.lower()]
     bound = [self.bind(argument) for argument in node.expressions]
     if not all(op.is_literal_number(argument) for argument in bound):

@@ -9,6 +9,8 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlglot import exp
@@ -20,6 +22,7 @@ from qsky.errors import QskyError
 from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
 from qsky.sql.reserved import RESERVED
+from qsky.sql.variables import inline_variables
 
 # sqlglot takes some 25 Python calls for one pair of parentheses; they are no C calls, so the stack does not grow.
 _FRAMES_PER_LEVEL: Final = 40
@@ -74,7 +77,10 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
             f"The query is longer than {settings.sql_bytes_max} bytes.",
             hint="Shorten it, or raise QSKY_SQL_BYTES_MAX; long lists are better loaded as a table and joined.",
         )
-    found = _one_statement(_tokens(text, known), text, known)
+    found = _tokens(text, known)
+    if known == "mysql":
+        found = inline_variables(found, settings.sql_bytes_max, partial(_fail, text))
+    found = _one_statement(found, text, known)
     _check_operators(found, text, known)
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
@@ -156,6 +162,22 @@ def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
     for token in found:
         if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
+    for token, following in pairwise(found):
+        _check_neighbours(token, following, text, lang)
+
+
+def _check_neighbours(token: Token, following: Token, text: str, lang: Lang) -> None:
+    """Refuse what only its neighbour shows: a number in two pieces, a name in the place of a value."""
+    kinds = (token.token_type, following.token_type)
+    if kinds == (TokenType.NUMBER, TokenType.DOT):
+        said = f"near {_near(text, token.start)}: the number ends here"
+        raise _fail(text, following.start, "syntax", f"The query is not valid {TITLES[lang]} {said}.")
+    touching = token.end + 1 == following.start and following.text.isidentifier()
+    named = lang != "duckdb" and kinds[0] is TokenType.COLON and touching
+    if named or following.token_type is TokenType.PLACEHOLDER:
+        name = f":{following.text}" if named else following.text
+        place = token.start if named else following.start
+        raise _fail(text, place, "not-supported", f"{name} stands for a value; write the value itself.")
 
 
 def _check_depth(found: list[Token], text: str, depth_max: int) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from math import degrees, radians, sin
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from sqlglot import exp
 
@@ -17,6 +18,7 @@ from qsky.sky.region import VERTICES_MAX, Polygon
 from qsky.sky.triangles import bounding_circle, centroid, triangles
 from qsky.sql import operators as op
 from qsky.sql.geometry import checked_region
+from qsky.sql.plain_calls import bind_function
 from qsky.sql.query import Binary, Call, Expression, Literal_
 from qsky.sql.types import is_number
 
@@ -113,7 +115,7 @@ def shape_of(self: Binder, node: Any) -> Shape:
         return Shape("POLYGON", numbers)
     if len(numbers) != counts[name]:
         raise self.error(node, "bad-argument", f"{name} takes {wanted[name]}.")
-    shape = Shape(name, numbers)
+    shape = Shape(cast(ShapeKind, name), numbers)
     _check_constants(self, node, shape)
     return shape
 
@@ -179,8 +181,6 @@ def _point_of_function(self: Binder, node: Any, name: str) -> tuple[Expression, 
 
 
 def _pair(self: Binder, node: Any, names: tuple[str, str], numbers: Sequence[Expression]) -> tuple[Expression, ...]:
-    from qsky.sql.calls import bind_function
-
     return tuple(bind_function(self, node, name, numbers) for name in names)
 
 
@@ -345,8 +345,6 @@ def _area(self: Binder, node: Any, given: Any) -> Expression:
 
 
 def _area_of_box(_: float, dec: float, width: float, height: float) -> float:
-    from math import degrees, radians, sin
-
     south, north = max(-90.0, dec - height / 2), min(90.0, dec + height / 2)
     return min(360.0, width) * degrees(sin(radians(north)) - sin(radians(south)))
 

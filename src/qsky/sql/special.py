@@ -14,6 +14,7 @@ from qsky.catalog.model import Kind
 from qsky.sql import operators as op
 from qsky.sql.casts import read_time
 from qsky.sql.moments import SESSION_VALUES
+from qsky.sql.plain_calls import bind_function
 from qsky.sql.query import Call, Case, ColumnRef, Expression, IsNull, Literal_
 from qsky.sql.times import UNITS, duckdb_format, moved_name
 from qsky.sql.types import is_exact, is_text, is_time
@@ -40,13 +41,6 @@ def bind_special(self: Binder, node: Any) -> Expression | None:
             raise self.error(node, "bad-argument", f"{name} takes {low} argument{'s' * (low != 1)}, not {count}.")
         raise self.error(node, "bad-argument", f"{name} takes {low} to {high} arguments, not {count}.")
     return special(self, node, list(node.expressions))
-
-
-def _made(self: Binder, node: Any, name: str, arguments: tuple[Expression, ...]) -> Expression:
-    """A call of the registry; `calls` is imported late because it asks this module first."""
-    from qsky.sql.calls import bind_function
-
-    return bind_function(self, node, name, arguments)
 
 
 # -- operators in disguise
@@ -92,7 +86,7 @@ def _joined_set(self: Binder, node: Any, given: list[Any]) -> Expression:
         given = [given[0].this, given[0].args["field"]]
     if len(given) != 2:
         raise self.error(node, "syntax", "POSITION is written POSITION(part IN text).")
-    return _made(self, node, "LOCATE", tuple(self.bind(each) for each in given))
+    return bind_function(self, node, "LOCATE", tuple(self.bind(each) for each in given))
 
 
 def _in_unit(self: Binder, node: Any, given: list[Any]) -> Expression:
@@ -216,7 +210,7 @@ def _timestamp_add(self: Binder, node: Any, given: list[Any]) -> Expression:
 def _timestamp_diff(self: Binder, node: Any, given: list[Any]) -> Expression:
     unit = _unit(self, node, given[0])
     ends = tuple(op.cast(_time(self, each), "TIMESTAMP") for each in given[1:])
-    return _made(self, node, f"{unit}S_BETWEEN", ends)
+    return bind_function(self, node, f"{unit}S_BETWEEN", ends)
 
 
 def _week(self: Binder, node: Any, given: list[Any]) -> Expression:
@@ -224,7 +218,7 @@ def _week(self: Binder, node: Any, given: list[Any]) -> Expression:
     mode = self.bind(given[1]) if len(given) > 1 else op.number(0)
     if not isinstance(mode, Literal_) or mode.value not in (0, 3):
         raise self.error(node, "not-supported", "WEEK is supported with the modes 0 and 3 only.")
-    return _made(self, node, "WEEKOFYEAR" if mode.value == 3 else "WEEK", (_time(self, given[0]),))
+    return bind_function(self, node, "WEEKOFYEAR" if mode.value == 3 else "WEEK", (_time(self, given[0]),))
 
 
 def _format(self: Binder, node: Any, words: Any) -> tuple[Literal_, bool]:
@@ -239,19 +233,19 @@ def _format(self: Binder, node: Any, words: Any) -> tuple[Literal_, bool]:
 
 
 def _date_format(self: Binder, node: Any, given: list[Any]) -> Expression:
-    return _made(self, node, "DATE_FORMAT", (_time(self, given[0]), _format(self, node, given[1])[0]))
+    return bind_function(self, node, "DATE_FORMAT", (_time(self, given[0]), _format(self, node, given[1])[0]))
 
 
 def _from_unixtime(self: Binder, node: Any, given: list[Any]) -> Expression:
-    moment = _made(self, node, "FROM_UNIXTIME", (self.bind(given[0]),))
+    moment = bind_function(self, node, "FROM_UNIXTIME", (self.bind(given[0]),))
     if len(given) == 1:
         return moment
-    return _made(self, node, "DATE_FORMAT", (moment, _format(self, node, given[1])[0]))
+    return bind_function(self, node, "DATE_FORMAT", (moment, _format(self, node, given[1])[0]))
 
 
 def _str_to_date(self: Binder, node: Any, given: list[Any]) -> Expression:
     words, timed = _format(self, node, given[1])
-    return _made(self, node, "STR_TO_DATE" if timed else "STR_TO_DAY", (self.bind(given[0]), words))
+    return bind_function(self, node, "STR_TO_DATE" if timed else "STR_TO_DAY", (self.bind(given[0]), words))
 
 
 _SPECIAL: Final[dict[str, tuple[Special, int, int]]] = {

@@ -13,7 +13,7 @@ from sqlglot import exp
 from qsky.sql import operators as op
 from qsky.sql.query import Call, Expression, Like, Literal_
 from qsky.sql.special import moved, span
-from qsky.sql.types import is_text
+from qsky.sql.types import family, is_text
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
@@ -52,6 +52,25 @@ def _regexp(self: Binder, node: Any) -> Expression:
     return Call(type="BOOLEAN", function=function, arguments=sides)
 
 
+def _like(self: Binder, node: Any, escape: str | None = None) -> Expression:
+    self.only(node, "this", "expression", "negate")
+    operand, pattern = self.bind(node.this), self.bind(node.expression)
+    for side in (operand, pattern):
+        if not (is_text(side.type) or side.type == "NULL"):
+            raise op.Mismatch(f"LIKE compares texts, not {family(side.type)}.", "Use CAST(... AS CHAR).")
+    if escape is None:
+        escape = "\\" if self.parsed.lang == "mysql" else ""
+    collation, negated = op.collation_of(operand, pattern), bool(node.args.get("negate"))
+    return Like(type="BOOLEAN", operand=operand, pattern=pattern, escape=escape, negated=negated, collation=collation)
+
+
+def _escape(self: Binder, node: Any) -> Expression:
+    character = node.expression
+    if not isinstance(node.this, exp.Like) or not isinstance(character, exp.Literal) or len(character.name) > 1:
+        raise self.error(node, "syntax", "ESCAPE needs one character in quotes after LIKE.")
+    return _like(self, node.this, character.name)
+
+
 def _ilike(self: Binder, node: Any) -> Expression:
     self.only(node, "this", "expression", "negate")
     operand, pattern = _texts(self, node, "ILIKE")
@@ -88,12 +107,12 @@ def _row(self: Binder, node: Any) -> Expression:
 
 def row_equality(self: Binder, left: Any, right: Any) -> Expression | None:
     """(a, b) = (c, d) as a = c AND b = d; None if neither side is a row."""
-    sides = _cells(left), _cells(right)
-    if sides == (None, None):
+    one, other = _cells(left), _cells(right)
+    if one is None and other is None:
         return None
-    if sides[0] is None or sides[1] is None or len(sides[0]) != len(sides[1]):
+    if one is None or other is None or len(one) != len(other):
         raise self.error(left, "type-mismatch", "Rows are compared only with rows of the same length.")
-    pairs = zip(*sides, strict=True)
+    pairs = zip(one, other, strict=True)
     return op.chain("AND", [op.compare("=", self.bind(a), self.bind(b)) for a, b in pairs])
 
 
@@ -113,6 +132,8 @@ def _cells(node: Any) -> list[Any] | None:
 TERMS: Final[Mapping[type[Any], Bind]] = {
     exp.Interval: _interval,
     exp.RegexpLike: _regexp,
+    exp.Like: _like,
+    exp.Escape: _escape,
     exp.ILike: _ilike,
     exp.Collate: _collate,
     exp.Introducer: _introduced,

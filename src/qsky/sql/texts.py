@@ -51,7 +51,8 @@ _FORMAT: Final = (
 )
 _FORMAT_WHOLE: Final = (
     "format(chr(123) || ':,' || chr(125), CAST({0} AS BIGINT))"
-    f" || CASE WHEN {{1}} IS NULL THEN NULL WHEN {_DECIMALS} > 0 THEN rpad('.', CAST({_DECIMALS} + 1 AS INTEGER), '0') ELSE '' END"
+    f" || CASE WHEN {{1}} IS NULL THEN NULL WHEN {_DECIMALS} > 0"
+    f" THEN rpad('.', CAST({_DECIMALS} + 1 AS INTEGER), '0') ELSE '' END"
 )
 
 _CASES: Final = (
