@@ -295,6 +295,7 @@ class Engine:
             folders=self._folders,
             macros=MACROS,
             footers_kept=interactive,
+            same_plan=True,
         )
         for function in ARROW_FUNCTIONS:
             duck.register_function(function.name, function.function, function.arguments, function.result)

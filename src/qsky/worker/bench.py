@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from qsky.duck import Duck
 from qsky.fragment import Fragment, Piece
-from qsky.worker.execute import decode, execute, execute_shared
+from qsky.worker.execute import decode, execute, execute_shared, held_names
 from qsky.worker.loop import Decode, Unit, Work
 
-_HELD: Final = "held"
 Columns = Mapping[str, pa.ChunkedArray]  # by their texts
+_HELD: Final = "held"
 
 
 class Bench:
@@ -52,30 +52,30 @@ class Bench:
 
     def shared(self, fragment: Fragment, work: Work, held: Mapping[Unit, Columns]) -> Piece:
         """The piece, of held columns: all that `work` needs, and perhaps more for those that follow."""
-        self._lay(work, held)
+        self._lay(work, held_names(fragment), held)
         return execute_shared(self.duck, fragment, _HELD)
 
-    def _lay(self, work: Work, held: Mapping[Unit, Columns]) -> None:
-        """Register the columns of the work's units, unless they lie there. Columns go by the texts of the first unit."""
+    def _lay(self, work: Work, names: list[str], held: Mapping[Unit, Columns]) -> None:
+        """Register the columns of the work's units, unless they lie there."""
         units = tuple(need.unit for need in work.needs)
-        texts = [tuple(text for text, _ in need.columns) for need in work.needs]
-        alike = all(each == texts[0] for each in texts)
-        if alike and units == self._units and self._columns.issuperset(texts[0]):
+        texts = [[text for text, _ in need.columns] for need in work.needs]
+        alike = all(own == names for own in texts)  # no unit lacks what another has
+        if alike and units == self._units and self._columns.issuperset(names):
             return
         self.clear()
         if alike:
-            every = set.intersection(*(set(held[unit]) for unit in units))
-            texts = [tuple(sorted(every))] * len(units)
+            names = sorted(set.intersection(*(set(held[unit]) for unit in units)))
+            texts = [names] * len(units)
         tables = [
-            pa.table([held[unit][text] for text in own], names=texts[0]) for unit, own in zip(units, texts, strict=True)
+            pa.table([held[unit][text] for text in own], names=names) for unit, own in zip(units, texts, strict=True)
         ]
+        self._units, self._columns = units, frozenset(names if alike else ())
         self.duck.register(_HELD, pa.concat_tables(tables))
-        self._units, self._columns = units, frozenset(texts[0]) if alike else frozenset()
 
     def clear(self) -> None:
         """Let go of what lies there."""
-        if self._units and self._duck is not None:
-            self._duck.unregister(_HELD)
+        if self._units:
+            self.duck.unregister(_HELD)
         self._units, self._columns = (), frozenset()
 
     def interrupt(self) -> None:

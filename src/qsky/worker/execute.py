@@ -8,14 +8,13 @@ for several fragments (`decode`); its rows and their order are the same either w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Collection
 
 import pyarrow as pa
 
 from qsky.duck import Duck, quoted, text_literal
 from qsky.errors import QskyError
-from qsky.fragment import Fragment, Input, PartFile, Piece
+from qsky.fragment import Fragment, Input, Piece
 from qsky.worker.loop import Decode
 
 # Few batches cost little per query, and DuckDB fills one without growing it often.
@@ -28,8 +27,18 @@ def execute(duck: Duck, fragment: Fragment) -> Piece:
 
 
 def execute_shared(duck: Duck, fragment: Fragment, held: str) -> Piece:
-    """The same piece, of columns that are registered as the table `held` under the names of `column_text`."""
-    return _piece(duck, fragment, lambda source: held_relation(source, used_columns(fragment, source), held))
+    """The same piece, of columns that are registered as the table `held` and called by `held_names`."""
+    (source,) = fragment.inputs
+    used = zip(held_names(fragment), used_columns(fragment, source), strict=True)
+    items = ", ".join(f"{quoted(held_name)} AS {quoted(name)}" for held_name, (name, _) in used)
+    return _piece(duck, fragment, lambda _: f"(SELECT {items} FROM {quoted(held)})")
+
+
+def held_names(fragment: Fragment) -> list[str]:
+    """What the columns that a fragment of one input uses are called in the table it runs on, in their order."""
+    (source,) = fragment.inputs
+    nowhere = _lacked_by_all(source)
+    return [column_text(name, kind, source, nowhere) for name, kind in used_columns(fragment, source)]
 
 
 def decode(duck: Duck, order: Decode) -> dict[str, pa.ChunkedArray]:
@@ -61,21 +70,26 @@ def finished_sql(fragment: Fragment, spell: Callable[[Input], str]) -> str:
 
 
 def relation(source: Input) -> str:
-    """An input as SQL: a parenthesised SELECT of exactly its columns, with their types."""
+    """An input as SQL: a parenthesised SELECT of exactly its columns, with their types.
+
+    One scan, never a UNION ALL of several: DuckDB runs the branches of a UNION as their bytes come in, so that sums
+    would differ in the last bit from one time to the next.
+    """
     if not source.columns:
         raise QskyError("internal", f"The input {source.name} of a fragment names no column.")
+    nowhere = _lacked_by_all(source)
+    columns = ", ".join(column_text(name, kind, source, nowhere) for name, kind in source.columns)
     if not source.files:
-        columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in source.columns)
         return f"(SELECT {columns} WHERE false)"
-    groups = groupby(files_in_order(source), key=_lacking)
-    return "(" + " UNION ALL ".join(_select(source, list(files)) for _, files in groups) + ")"
+    differ = len({frozenset(file.lacks) for file in source.files}) > 1
+    return f"(SELECT {columns} FROM {_files([file.address for file in source.files], differ)})"
 
 
-def held_relation(source: Input, columns: tuple[tuple[str, str], ...], held: str) -> str:
-    """An input as SQL over decoded columns, of those columns alone; they have the texts of the first file."""
-    first = next(files_in_order(source))
-    items = (f"{quoted(column_text(name, kind, source, first))} AS {quoted(name)}" for name, kind in columns)
-    return f"(SELECT {', '.join(items)} FROM {quoted(held)})"
+def _lacked_by_all(source: Input) -> Collection[str]:
+    """Columns that no file has; a file that alone lacks one reads it as NULL."""
+    if not source.files:
+        return [name for name, _ in source.columns]
+    return frozenset.intersection(*(frozenset(file.lacks) for file in source.files))
 
 
 def used_columns(fragment: Fragment, source: Input) -> tuple[tuple[str, str], ...]:
@@ -84,28 +98,15 @@ def used_columns(fragment: Fragment, source: Input) -> tuple[tuple[str, str], ..
     return used or source.columns[:1]
 
 
-def files_in_order(source: Input) -> Iterator[PartFile]:
-    """The files in the order in which the relation has their rows."""
-    return iter(sorted(source.files, key=_lacking))
+def _files(addresses: list[str], differ: bool = False) -> str:
+    names = ", ".join(text_literal(address) for address in addresses)
+    return f"read_parquet([{names}], hive_partitioning=false{', union_by_name=true' if differ else ''})"
 
 
-def _lacking(file: PartFile) -> tuple[str, ...]:
-    return tuple(sorted(file.lacks))
-
-
-def _select(source: Input, files: list[PartFile]) -> str:
-    columns = ", ".join(column_text(name, kind, source, files[0]) for name, kind in source.columns)
-    return f"SELECT {columns} FROM {_files([file.address for file in files])}"
-
-
-def _files(addresses: list[str]) -> str:
-    return f"read_parquet([{', '.join(text_literal(address) for address in addresses)}], hive_partitioning=false)"
-
-
-def column_text(name: str, kind: str, source: Input, file: PartFile) -> str:
-    """A column of a file as an item of SELECT: of its type, NULL where the file lacks it or NaN stands for NULL."""
+def column_text(name: str, kind: str, source: Input, lacks: Collection[str]) -> str:
+    """A column of files as an item of SELECT: of its type, NULL where they lack it or NaN stands for NULL."""
     column = quoted(name)
-    if name in file.lacks:
+    if name in lacks:
         return f"CAST(NULL AS {kind}) AS {column}"
     if name in source.nan_columns:
         return f"CAST(CASE WHEN isnan({column}) THEN NULL ELSE {column} END AS {kind}) AS {column}"

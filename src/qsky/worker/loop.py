@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 # What a run over decoded columns costs beside one that decodes for itself, for fairness between queries.
 _SHARED_COST: Final = 1 / 8
+_ROUNDING: Final = 1 + 1e-9
 
 
 class Unit(NamedTuple):
@@ -206,12 +207,10 @@ class Loop:
         return sum(len(self._popular[unit]) + (unit in self._held) for unit in units) / len(units)
 
     def _shareable(self, work: Work) -> bool:
-        """Whether enough queries want the same units, or these were decoded for others anyway."""
-        if not work.needs:
-            return False
-        begun = all(need.unit in self._held or need.unit in self._coming for need in work.needs)
-        owners = sum(len(self._popular[need.unit]) for need in work.needs) / len(work.needs)
-        return begun or owners >= self._sharers_min
+        """Whether enough queries want the same units, on average; units decoded for others anyway are free."""
+        units = [need.unit for need in work.needs if need.unit not in self._held and need.unit not in self._coming]
+        price = sum(1 / len(self._popular[unit]) for unit in units)
+        return bool(work.needs) and price * self._sharers_min <= len(work.needs) * _ROUNDING
 
     def _on_its_way(self, work: Work) -> bool:
         return all(not self._missing(need) for need in work.needs)

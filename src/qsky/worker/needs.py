@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from qsky.fragment import Fragment, Input, PartFile
-from qsky.worker.execute import column_text, files_in_order, used_columns
+from qsky.worker.execute import column_text, used_columns
 from qsky.worker.loop import Need, Unit, Work
 
 _TYPE_BYTES: Final = {"BOOLEAN": 1, "TINYINT": 1, "SMALLINT": 2, "INTEGER": 4, "FLOAT": 4, "DATE": 4, "VARCHAR": 40}
@@ -34,7 +34,7 @@ def _needs(fragment: Fragment) -> tuple[Need, ...]:
     used = used_columns(fragment, source)
     return tuple(
         Need(Unit(file.address, source.within), tuple(_column(column, source, file) for column in used))
-        for file in files_in_order(source)
+        for file in source.files
     )
 
 
@@ -42,4 +42,4 @@ def _column(column: tuple[str, str], source: Input, file: PartFile) -> tuple[str
     name, kind = column
     width = _TYPE_BYTES.get(kind, _OTHER_BYTES)
     size = file.rows * width if file.rows else int(file.bytes * _UNKNOWN_SHARE)
-    return column_text(name, kind, source, file), size
+    return column_text(name, kind, source, file.lacks), size
