@@ -282,20 +282,20 @@ class Engine:
 
     def _open_duck(self, interactive: bool) -> Duck:
         """An instance under the line."""
-        return self._opened(self.settings.permit_bytes_max, interactive)
+        return self._opened(self.settings.permit_bytes_max, footers_kept=interactive, same_plan=True)
 
     def _open_merge(self, memory_bytes: int) -> Duck:
-        return self._opened(memory_bytes, False)
+        return self._opened(memory_bytes)
 
-    def _opened(self, memory_bytes: int, interactive: bool) -> Duck:
+    def _opened(self, memory_bytes: int, *, footers_kept: bool = False, same_plan: bool = False) -> Duck:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
         duck = Duck(
             memory_bytes=memory_bytes,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,
-            footers_kept=interactive,
-            same_plan=True,
+            footers_kept=footers_kept,
+            same_plan=same_plan,
         )
         for function in ARROW_FUNCTIONS:
             duck.register_function(function.name, function.function, function.arguments, function.result)

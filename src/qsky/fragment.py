@@ -44,9 +44,8 @@ class Input:
 class Fragment:
     """Finished SQL for a batch of chunks. `number` orders the pieces: they are folded in this order, whoever is first.
 
-    `given` are rows of earlier queries by the name the SQL has for them.
-    The SQL writes every column it uses in double quotes; `*` stands only in sub-queries, and hands none on that is not
-    named outside.
+    `given` are rows of earlier queries by the name the SQL has for them. The SQL writes every column it uses in double
+    quotes; `*` stands only in sub-queries, and hands none on that is not named outside.
     """
 
     number: int

@@ -1,7 +1,8 @@
 """Which columns of which parts a fragment needs: the fragment as the loop sees it.
 
-Called by `worker.serve`. Pure. A fragment can share what is decoded if it reads one input: with several, DuckDB would
-choose the order of joins by what it knows of the files, and sums could differ in the last bit from one run to the next.
+Called by `worker.serve`. Pure. A fragment can share what is decoded if it reads one input and is given nothing: with
+several, DuckDB would choose the order of joins by what it knows of the files, and sums could differ in the last bit from
+one run to the next.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def work_of(number: int, owner: Hashable, fragment: Fragment) -> Work:
 
 
 def _needs(fragment: Fragment) -> tuple[Need, ...]:
-    if len(fragment.inputs) != 1:
+    if len(fragment.inputs) != 1 or fragment.given:
         return ()
     source = fragment.inputs[0]
     if len({file.address for file in source.files}) < len(source.files):
