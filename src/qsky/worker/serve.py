@@ -8,8 +8,10 @@ never waits behind a scan.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -257,8 +259,10 @@ class Worker:
 
 
 def _be_nice() -> None:
-    """Lower the priority of this thread, where threads have one of their own."""
-    if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
+    """Lower the priority of this thread, where threads have one of their own and may change it."""
+    if sys.platform != "linux":
+        return
+    with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.nice(0) + _SCAN_NICENESS)
 
 
