@@ -223,6 +223,7 @@ class QskyADQL(Dialect):  # type: ignore[misc]
         QUOTES = ["'"]
         IDENTIFIERS = ['"']
         STRING_ESCAPES = ["'"]
+        HEX_STRINGS = [("0x", ""), ("0X", "")]
         COMMENTS = ["--", ("/*", "*/")]
         KEYWORDS = {**tokens.Tokenizer.KEYWORDS, "TOP": TokenType.TOP}
 
