@@ -26,6 +26,9 @@ class Settings:
     memory_bytes_max: int = setting(
         2 * GIB, "Memory for the queries of one process, divided among threads.", 128 * MIB, 1 << 50
     )
+    spill_bytes_max: int = setting(
+        16 * GIB, "Bytes that queries of one process may spill to the temporary folder, divided among threads.", 0, 1 << 50
+    )
     # -- disk format
     chunk_rows_max: int = setting(
         1_000_000, "Director rows above which a chunk is split when a tiling is made.", 1, 1 << 40

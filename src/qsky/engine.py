@@ -281,9 +281,11 @@ class Engine:
 
     def _open_duck(self, interactive: bool) -> Duck:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
-        share = self.settings.memory_bytes_max // (self.settings.cores + 2)
+        shares = self.settings.cores + 2
         duck = Duck(
-            memory_bytes=max(share, 32 << 20),
+            memory_bytes=max(self.settings.memory_bytes_max // shares, 32 << 20),
+            spill_bytes_max=self.settings.spill_bytes_max // shares,
+            answer_bytes_max=self.settings.memory_bytes_max // 2,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,
