@@ -58,7 +58,7 @@ class Ref:
     alias: str
     snapshot: TableSnapshot
     columns: tuple[tuple[str, str], ...]
-    given: str = ""  # what SQL calls the rows of a stage; their snapshot has no files
+    given: str = ""  # the relation of the rows of stages; their snapshot has no files
 
     @property
     def table(self) -> Table:

@@ -145,10 +145,8 @@ def from_text(source: From | None) -> str:
     """A FROM, with a hole for each table."""
     if source is None:
         return ""
-    if isinstance(source, TableRef | GivenRef):
+    if isinstance(source, TableRef | GivenRef | Combined):
         return f"{hole(source.alias)} AS {quoted(source.alias)}"
-    if isinstance(source, Combined):
-        return f"({_combined_text(source)}) AS {quoted(source.alias)}"
     left, right = from_text(source.left), from_text(source.right)
     if isinstance(source.right, Join):
         right = f"({right})"
@@ -156,6 +154,11 @@ def from_text(source: From | None) -> str:
         return f"{left} CROSS JOIN {right}"
     condition = text_of(source.on) if source.on is not None else "TRUE"
     return f"{left} {_JOIN_WORDS[source.kind]} {right} ON ({condition})"
+
+
+def given_relation(source: Combined | GivenRef) -> str:
+    """What SQL reads where rows of stages stand in FROM."""
+    return given_name(source.stage) if isinstance(source, GivenRef) else f"({_combined_text(source)})"
 
 
 def _combined_text(source: Combined | GivenRef) -> str:
