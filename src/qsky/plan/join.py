@@ -1,8 +1,9 @@
 """The rule `join`: which references can be joined inside a chunk and its surroundings, and which cannot.
 
 References of one family joined on the director's key share their chunks: a team. Teams are held together by near
-neighbours. The anchor is the team of the first reference of FROM that is in a near-neighbour join; a joined row is
-emitted by the chunk that owns the anchor's rows, so it is emitted once. Whatever does not fit sets `gather`.
+neighbours, and by match tables, which lie with their first end and near their second. The anchor is the team of the
+first reference of FROM that is in such a join; a joined row is emitted by the chunk that owns the anchor's rows, so
+it is emitted once. Whatever does not fit sets `gather`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft, binding_predicates
 from qsky.plan.model import Near, Team
-from qsky.plan.predicate import Refs, SameKey
+from qsky.plan.predicate import Linked, Refs, SameKey
 from qsky.plan.prune import facts_of
 from qsky.plan.rewrite import has_window
 from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, walk
@@ -120,7 +122,8 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
     nears = near_joins(draft)
     if len(parties) == 1:
         return (Team(_sorted(parties[0], order)),), nears
-    placed = tuple(near for near in nears if near.placed)
+    links = [fact for fact in draft.facts if isinstance(fact, Linked) and not {fact.left, fact.right} & draft.optional]
+    placed = (*(near for near in nears if near.placed), *links)
     if not placed:
         raise _Unsound(_why_apart(parties, order))
     first = min((near.left for near in placed), key=order.index)
@@ -143,7 +146,7 @@ def _sorted(party: frozenset[str], order: list[str]) -> tuple[str, ...]:
     return tuple(sorted(party, key=order.index))
 
 
-def _reaches(first: str, parties: Parties, nears: tuple[Near, ...]) -> dict[frozenset[str], float]:
+def _reaches(first: str, parties: Parties, nears: tuple[Near | Linked, ...]) -> dict[frozenset[str], float]:
     """How far from the anchor's rows each party's rows may lie: the shortest way over the radii."""
     of = {alias: party for party in parties for alias in party}
     reach = {of[first]: 0.0}
@@ -160,7 +163,7 @@ def _team(party: frozenset[str], reach_deg: float, first: str, draft: Draft) -> 
     if first in party:
         return Team(aliases)
     ref, anchor = draft.refs[aliases[0]], draft.refs[first]
-    same_tiling = ref.table.tiling != "" and ref.table.tiling == anchor.table.tiling
+    same_tiling = ref.table.kind is Kind.DIRECTOR and ref.table.tiling != "" and ref.table.tiling == anchor.table.tiling
     stored = len(aliases) == 1 and same_tiling and reach_deg * _ARCSEC_PER_DEG <= ref.table.overlap_arcsec
     return Team(aliases, reach_deg, overlap=stored)
 

@@ -62,7 +62,16 @@ class SameKey:
     right: str
 
 
-Fact = InRegion | KeyIn | CellsIn | SameKey | Near
+@dataclass(frozen=True)
+class Linked:
+    """A match table and the director of one of its ends, joined on that end's key: their rows lie this near."""
+
+    left: str
+    right: str
+    radius_deg: float
+
+
+Fact = InRegion | KeyIn | CellsIn | SameKey | Linked | Near
 
 
 def recognise(predicate: Expression, refs: Refs) -> Fact | None:
@@ -98,7 +107,9 @@ def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
     if isinstance(right, ColumnRef | Call) and not isinstance(left, ColumnRef | Call):
         left, right, operator = right, left, _FLIPPED[operator]
     if isinstance(left, ColumnRef) and isinstance(right, ColumnRef):
-        return _same_key(left, right, refs) if operator == "=" and not predicate.collation else None
+        if operator != "=" or predicate.collation or left.collation or right.collation or not _alike(left, right):
+            return None
+        return _match_end(left, right, refs) or _match_end(right, left, refs) or _same_key(left, right, refs)
     if isinstance(left, Call):
         return _call(left, operator, constant(right), refs)
     if not isinstance(left, ColumnRef) or predicate.collation:
@@ -146,14 +157,41 @@ def _key_value(item: Expression, type_: str) -> int | str | None:
 def _same_key(left: ColumnRef, right: ColumnRef, refs: Refs) -> SameKey | None:
     one, other = refs[left.table], refs[right.table]
     kinds = (Kind.DIRECTOR, Kind.CHILD)
-    if one.table.kind not in kinds or other.table.kind not in kinds or left.collation or right.collation:
+    if one.table.kind not in kinds or other.table.kind not in kinds:
         return None
-    alike = left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
     on_keys = left.column == one.table.key and right.column == other.table.key
     placed = one.family == other.family and one.table.tiling == other.table.tiling
-    if not (alike and on_keys and placed) or left.table == right.table:
+    if not (on_keys and placed) or left.table == right.table:
         return None
     return SameKey(left.table, right.table) if one.table.key_unique and other.table.key_unique else None
+
+
+def _alike(left: ColumnRef, right: ColumnRef) -> bool:
+    """Whether equal keys of these types have one form."""
+    return left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
+
+
+def _match_end(link: ColumnRef, end: ColumnRef, refs: Refs) -> SameKey | Linked | None:
+    """A match table beside a director it links, on that key.
+
+    Its rows lie with their first end if that is known, else with the second, and no farther from the second than the
+    ends of any row are apart. This holds for the director alone: a child may have keys that no director has.
+    """
+    match, director = refs[link.table], refs[end.table]
+    if match.table.kind is not Kind.MATCH or director.table.kind is not Kind.DIRECTOR:
+        return None
+    keyed = end.column == director.table.key and director.table.key_unique
+    if not keyed or match.snapshot.database != director.snapshot.database:
+        return None
+    ends = [at for at, e in enumerate(match.table.match) if (e.director, e.key) == (director.table.name, link.column)]
+    if ends[:1] == [0] and match.table.tiling == director.table.tiling:
+        return SameKey(link.table, end.table)
+    apart_deg = match.table.own_angle_arcsec_max / 3600
+    if not ends or not apart_deg:
+        return None
+    order = list(refs)
+    left, right = sorted((link.table, end.table), key=order.index)
+    return Linked(left, right, apart_deg)
 
 
 # -- cells
