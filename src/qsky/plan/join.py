@@ -123,7 +123,7 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
     if len(parties) == 1:
         return (Team(_sorted(parties[0], order)),), nears
     links = [fact for fact in draft.facts if isinstance(fact, Linked) and not {fact.left, fact.right} & draft.optional]
-    placed = (*(near for near in nears if near.placed), *links)
+    placed: tuple[Near | Linked, ...] = (*(near for near in nears if near.placed), *links)
     if not placed:
         raise _Unsound(_why_apart(parties, order))
     first = min((near.left for near in placed), key=order.index)
