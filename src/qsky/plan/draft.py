@@ -44,6 +44,7 @@ class Draft:
     dec_deg: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     teams: tuple[Team, ...] = ()
     nears: tuple[Near, ...] = ()
+    outer_nears: tuple[Near, ...] = ()
     gather: str = ""
     readings: Mapping[str, Reading] = field(default_factory=dict)
     batches: Batches = NO_BATCHES
