@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from qsky.plan.draft import Draft
 from qsky.plan.model import Near
 from qsky.plan.near import condition_expressions
-from qsky.plan.predicate import Refs
-from qsky.plan.prune import facts_of
+from qsky.plan.predicate import Refs, recognise
 from qsky.sql.query import From, Join, conjunction, conjuncts, sources_of
 
 
@@ -42,7 +41,7 @@ def crossing(join: Join, refs: Refs) -> tuple[Near, ...]:
     """The near neighbours in the ON of a join, a row of its left side beside one of its right."""
     left = {leaf.alias for leaf in sources_of(join.left)}
     right = {leaf.alias for leaf in sources_of(join.right)}
-    facts = facts_of(conjuncts(join.on), refs)
+    facts = (recognise(predicate, refs) for predicate in conjuncts(join.on))
     return tuple(f for f in facts if isinstance(f, Near) and f.left in left and f.right in right)
 
 
