@@ -90,10 +90,13 @@ def matched(folder: object, offset_deg: float, *, late: bool) -> Matched:
     galaxy = near(star, offset_deg, 200, 1000, seed=5)
     made.load("star", star.slice(0, 150 if late else 300))
     made.load("galaxy", galaxy.slice(0, 100 if late else 200))
-    pairs: Pairs = [(i, 1000 + i % 200) for i in range(200)] + [(i, 1000 + i) for i in range(50)]
+    pairs: Pairs = []
+    pairs += [(i, 1000 + i % 200) for i in range(200)] + [(i, 1000 + i) for i in range(50)]
     pairs += [(None, 1005), (7, None), (None, None), (9999, 1001), (3, 8888), (9999, 8888), (9999, None), (None, 8888)]
     made.load("m", links(pairs), kind=Kind.MATCH, match=ENDS)
-    own: Pairs = [(i, (i * 7) % 300) for i in range(120)] + [
+    own: Pairs = []
+    own += [(i, (i * 7) % 300) for i in range(120)]
+    own += [
         (None, 4),
         (5, None),
         (777, 6),
