@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from cdshealpix import nested
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from qsky.catalog.model import Attached
 from qsky.catalog.snapshot import Tiling
@@ -63,7 +63,7 @@ def _apart(ra: Floats, dec: Floats, table: int) -> np.ndarray:
 
 
 BORDERS: dict[str, Border] = {
-    **{f"corner of order {order}": Border([corner(order, 5 * 4**order + 3)], order, max(order - 1, 0)) for order in (0, 1, 3, 6, 9)},
+    **{f"corner of order {at}": Border([corner(at, 5 * 4**at + 3)], at, max(at - 1, 0)) for at in (0, 1, 3, 6, 9)},
     **{f"edge of order {order}": Border([edge(order, 2 * 4**order + 1)], order, order + 1) for order in (0, 2, 5, 8)},
     "corner of a deep chunk among shallow ones": Border([corner(7, 9 * 4**7 + 2, 2)], 7, 0),
     "three base cells meet": Border([(0.0, 41.810314895778596)], 4, 2),

@@ -18,6 +18,7 @@ from tests.ingest.loaded import SETTINGS, Root, stars
 
 from .same_rows import assert_same
 
+Pairs = list[tuple[int | None, int | None]]
 ENDS = (MatchEnd("star", "a"), MatchEnd("galaxy", "b"))
 # joins that run in chunks, and joins that are gathered
 UNDER = (
@@ -77,7 +78,7 @@ def near(one: pa.Table, offset_deg: float, count: int, first: int, seed: int) ->
     return pa.table({"id": np.arange(first, first + count), "ra": ra, "dec": dec, "mag": rng.random(count) * 20})
 
 
-def links(pairs: list[tuple[int | None, int | None]], names: tuple[str, str] = ("a", "b")) -> pa.Table:
+def links(pairs: Pairs, names: tuple[str, str] = ("a", "b")) -> pa.Table:
     columns = [pa.array(end, pa.int64()) for end in zip(*pairs, strict=True)]
     return pa.table({names[0]: columns[0], names[1]: columns[1], "n": range(len(pairs))})
 
@@ -89,12 +90,13 @@ def matched(folder: object, offset_deg: float, *, late: bool) -> Matched:
     galaxy = near(star, offset_deg, 200, 1000, seed=5)
     made.load("star", star.slice(0, 150 if late else 300))
     made.load("galaxy", galaxy.slice(0, 100 if late else 200))
-    pairs: list[tuple[int | None, int | None]] = [(i, 1000 + i % 200) for i in range(200)] + [
-        (i, 1000 + i) for i in range(50)
-    ]
+    pairs: Pairs = []
+    pairs += [(i, 1000 + i % 200) for i in range(200)] + [(i, 1000 + i) for i in range(50)]
     pairs += [(None, 1005), (7, None), (None, None), (9999, 1001), (3, 8888), (9999, 8888), (9999, None), (None, 8888)]
     made.load("m", links(pairs), kind=Kind.MATCH, match=ENDS)
-    own: list[tuple[int | None, int | None]] = [(i, (i * 7) % 300) for i in range(120)] + [
+    own: Pairs = []
+    own += [(i, (i * 7) % 300) for i in range(120)]
+    own += [
         (None, 4),
         (5, None),
         (777, 6),

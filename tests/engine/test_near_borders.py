@@ -78,9 +78,9 @@ def _differences(sky: MadeSky, engine: Engine, names: list[str], radius_deg: flo
 
 
 def test_joins_at_the_border(border: tuple[MadeSky, Engine, int]) -> None:
-    """Every join at one radius; the next test has them all."""
+    """A third of the joins at one radius; the next test has them all."""
     sky, engine, place = border
-    wrong = _differences(sky, engine, list(JOINS), RADII_DEG[place % len(RADII_DEG)])
+    wrong = _differences(sky, engine, list(JOINS)[place % 3 :: 3], RADII_DEG[place % len(RADII_DEG)])
     assert not wrong, "\n".join(wrong)
 
 

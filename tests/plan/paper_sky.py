@@ -59,8 +59,8 @@ DUP = Table(
     tiling="two", rows=12_000, key_unique=False, index=(IndexSegment("k", 12_000, 0, 10_000),),
 )  # fmt: skip
 LINKS = Table(
-    "links", Kind.MATCH, columns(objid="BIGINT", farid="BIGINT", n="BIGINT"), match=(MatchEnd("obj", "objid"), MatchEnd("far", "farid")),
-    tiling="one", rows=40_000, own_angle_arcsec_max=30.0,
+    "links", Kind.MATCH, columns(objid="BIGINT", farid="BIGINT", n="BIGINT"),
+    match=(MatchEnd("obj", "objid"), MatchEnd("far", "farid")), tiling="one", rows=40_000, own_angle_arcsec_max=30.0,
 )  # fmt: skip
 OLD_LINKS = replace(LINKS, name="old_links", own_angle_arcsec_max=0.0)
 BANDS = Table("bands", Kind.REPLICATED, columns(band="SMALLINT", letter="VARCHAR"), rows=6)

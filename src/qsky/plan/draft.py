@@ -44,6 +44,7 @@ class Draft:
     dec_deg: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     teams: tuple[Team, ...] = ()
     nears: tuple[Near, ...] = ()
+    outer_nears: tuple[Near, ...] = ()
     gather: str = ""
     readings: Mapping[str, Reading] = field(default_factory=dict)
     batches: Batches = NO_BATCHES
@@ -121,17 +122,18 @@ def _given_ref(leaf: GivenRef | Combined, given: Given) -> Ref:
     """The rows of a stage, or of a UNION of stages, as a small table that is whole everywhere."""
     relation = given_relation(leaf)
     columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
-    rows = sum(given[name].num_rows for name in _stages_of(leaf) if name in given)
+    rows = sum(given[name].num_rows for name in stages_of(leaf) if name in given)
     table = Table(relation, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
     return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, relation)
 
 
-def _stages_of(leaf: GivenRef | Combined) -> Iterator[str]:
+def stages_of(leaf: From) -> Iterator[str]:
+    """What SQL calls the rows of the stages below a member of FROM."""
     if isinstance(leaf, GivenRef):
         yield given_name(leaf.stage)
-    else:
-        yield from _stages_of(leaf.left)
-        yield from _stages_of(leaf.right)
+    elif isinstance(leaf, Combined):
+        yield from stages_of(leaf.left)
+        yield from stages_of(leaf.right)
 
 
 def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str], ...]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft, binding_predicates
 from qsky.plan.model import Near, Team
+from qsky.plan.outer import crossing, with_outer_nears
 from qsky.plan.predicate import Linked, Refs, SameKey
 from qsky.plan.prune import facts_of
 from qsky.plan.rewrite import has_window
@@ -32,6 +33,7 @@ class _Unsound(Exception):
 
 def join(draft: Draft) -> Draft:
     """Teams of references, or the reason why everything is gathered."""
+    draft = with_outer_nears(draft, len(near_joins(draft)))
     if not draft.partitioned:
         return replace(draft.kept("join", "no partitioned table: the query runs once"), nears=near_joins(draft))
     try:
@@ -90,17 +92,18 @@ def _parties(source: From | None, refs: Refs) -> Parties:
     facts = facts_of(conjuncts(source.on), refs)
     both = _merged((*left, *right), [fact for fact in facts if isinstance(fact, SameKey)])
     if source.kind == "left" and right:
-        _check_left(left, right, both)
+        near = frozenset(near.right for near in crossing(source, refs) if near.placed)
+        _check_left(left, right, both, near)
     return both
 
 
-def _check_left(left: Parties, right: Parties, both: Parties) -> None:
-    """A LEFT JOIN is decided inside a chunk if whatever can match lies in the preserved row's chunk."""
+def _check_left(left: Parties, right: Parties, both: Parties, near: frozenset[str]) -> None:
+    """A LEFT JOIN is decided inside a chunk if whatever can match lies in the preserved row's chunk, or near it."""
     if not left:
         raise _Unsound("a LEFT JOIN keeps the rows of a replicated table, which every chunk would keep again")
     preserved = frozenset().union(*left)
     for party in both:
-        if not party & preserved and any(party & optional for optional in right):
+        if not party & (preserved | near) and any(party & optional for optional in right):
             names = ", ".join(sorted(party))
             raise _Unsound(f"a LEFT JOIN does not join {names} on the director key of the rows it keeps")
 
@@ -137,9 +140,10 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
 
 
 def near_joins(draft: Draft) -> tuple[Near, ...]:
-    """Every near-neighbour join between references whose rows are never missing."""
+    """Every near-neighbour join between references whose rows are never missing, then those of LEFT JOINs."""
     optional = draft.optional
-    return tuple(f for f in draft.facts if isinstance(f, Near) and not {f.left, f.right} & optional)
+    inner = (f for f in draft.facts if isinstance(f, Near) and not {f.left, f.right} & optional)
+    return (*inner, *draft.outer_nears)
 
 
 def _sorted(party: frozenset[str], order: list[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft
 from qsky.plan.model import PIECES, Plan, Scan
-from qsky.plan.near import condition
+from qsky.plan.near import conditions
 from qsky.plan.partial import split_aggregates, unsplittable
 from qsky.plan.rewrite import has_window, replaced, windows_in
 from qsky.plan.spell import template_of
@@ -62,7 +62,7 @@ def split(draft: Draft) -> Draft:
 def under_and_above(draft: Draft) -> tuple[str, tuple[tuple[str, str], ...], str | None, str, bool]:
     """(SQL under the line with holes, the columns of its pieces, merge SQL, why, whether rows are collected)."""
     halves = _halves(draft)
-    also = [condition(near, number) for number, near in enumerate(draft.nears)]
+    also = conditions(draft.nears)
     under = select_text(halves.under, from_text(draft.query.source), also)
     merge = None if halves.above is None else select_text(halves.above, f'"{PIECES}"')
     schema = tuple((name, expression.type) for name, expression in halves.under.items)
