@@ -71,6 +71,9 @@ class Settings:
     gather_bytes_max: int = setting(512 * MIB, "Bytes a query may collect in one place.", 1024, 1 << 50)
     query_seconds_max: float = setting(0.0, "Seconds a query may run; 0 means no limit.", 0, 1e9)
     plans_cached: int = setting(256, "Plans kept by text and revision.", 0, 1 << 20)
+    plot_rows_max: int = setting(
+        1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30
+    )
     fragment_attempts_max: int = setting(3, "Times a failed fragment is tried.", 1, 100)
 
     def __post_init__(self) -> None:
