@@ -146,7 +146,7 @@ class Engine:
             revisions=prepared.statement.revisions,
             explanation=explanation(plans),
         )
-        return Result(schema, _with_first(first, batches), facts)
+        return Result(schema, _with_first(first, batches), facts, plot_rows_max=self.settings.plot_rows_max)
 
     def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
         """How the query would be answered, as text."""

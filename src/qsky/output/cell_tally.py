@@ -37,9 +37,7 @@ class Cells:
         """The same at a lower order; counts are summed, other values averaged."""
         cells, sums, counts = _combined(self.cells >> 2 * (self.order - order), self.values, np.ones(len(self.cells)))
         values = sums if self.summed else sums / counts
-        return Cells(
-            order, cells, values, self.summed, self.order_of_answer, self.inferred, self.left_out, self.rows
-        )
+        return Cells(order, cells, values, self.summed, self.order_of_answer, self.inferred, self.left_out, self.rows)
 
 
 class CellTally:
@@ -81,9 +79,7 @@ class CellTally:
         cells, sums, counts = self._together()
         values = sums if self._summed else sums / counts
         # More shifts than the order has bits left cannot be: a thousand cells hold order 0 many times over.
-        return Cells(
-            order - self._shift, cells, values, self._summed, order, named is None, self._left_out, self._rows
-        )
+        return Cells(order - self._shift, cells, values, self._summed, order, named is None, self._left_out, self._rows)
 
     def _together(self) -> tuple[Ints, Floats, Floats]:
         if not self._held:
@@ -136,8 +132,9 @@ def whole_numbers(values: pa.Array) -> Ints:
 def _combined(cells: Ints, sums: Floats, counts: Floats) -> tuple[Ints, Floats, Floats]:
     """One row per cell, sorted by cell."""
     distinct, place = np.unique(cells, return_inverse=True)
-    sums = np.bincount(place, weights=sums, minlength=len(distinct))
-    counts = np.bincount(place, weights=counts, minlength=len(distinct))
-    return distinct, sums, counts
+    return distinct, summed(place, sums, len(distinct)), summed(place, counts, len(distinct))
 
 
+def summed(places: Ints, values: Floats, number: int) -> Floats:
+    """The sum of the values at each of so many places; shapes (n,) and (n,) to (number,)."""
+    return np.asarray(np.bincount(places, weights=values, minlength=number), dtype=np.float64)

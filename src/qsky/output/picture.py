@@ -59,7 +59,9 @@ class Offer:
     columns: tuple[Column, ...]
     wish: Wish
 
-    def pick(self, name: str | None, auto: Callable[[Column], bool], allowed: Callable[[Column], bool]) -> Column | None:
+    def pick(
+        self, name: str | None, auto: Callable[[Column], bool], allowed: Callable[[Column], bool]
+    ) -> Column | None:
         """The column of that name if it is allowed, else the first that offers itself."""
         if name is None:
             return next((column for column in self.columns if auto(column)), None)
@@ -284,5 +286,3 @@ def _nothing_fits(offer: Offer, sentence: str) -> QskyError:
     kinds = ", ".join(f"{column.name} ({'id' if column.is_id else column.kind})" for column in offer.columns)
     hint = f"A picture is one of {', '.join(KINDS)}; x=, y= and colour= name its columns."
     return QskyError("no-picture", f"{sentence}; the answer has {kinds or 'no columns'}.", hint=hint)
-
-

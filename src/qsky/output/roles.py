@@ -14,15 +14,23 @@ import pyarrow as pa
 
 Kind = Literal["number", "text", "time", "other"]
 
-_RA_NAME: Final = re.compile(r"(^|_)(ra|raj2000|ra_?icrs|right_?ascension|raMean|ra_?deg)$|^ra(_|$)(?!.*err)", re.IGNORECASE)
+_RA_NAME: Final = re.compile(
+    r"(^|_)(ra|raj2000|ra_?icrs|right_?ascension|raMean|ra_?deg)$|^ra(_|$)(?!.*err)", re.IGNORECASE
+)
 _DEC_NAME: Final = re.compile(
     r"(^|_)(decl?|dej2000|dec_?j2000|de_?icrs|declination|decMean|dec?_?deg)$|^dec(_|$)(?!.*err)", re.IGNORECASE
 )
-_CELL_NAME: Final = re.compile(r"^(healpix|hpx|hpix|npix|ipix|pixel|pix|cell)(_?id)?[_(]?o?(rder)?_?\d*([,_)]|$)", re.IGNORECASE)
-_ORDER_IN_NAME: Final = re.compile(r"(?:order_?|_o|healpix_?|hpx_?|hpix_?|healpix\(|cell_?|npix_?)(\d{1,2})(?!\d)", re.IGNORECASE)
+_CELL_NAME: Final = re.compile(
+    r"^(healpix|hpx|hpix|npix|ipix|pixel|pix|cell)(_?id)?[_(]?o?(rder)?_?\d*([,_)]|$)", re.IGNORECASE
+)
+_ORDER_IN_NAME: Final = re.compile(
+    r"(?:order_?|_o|healpix_?|hpx_?|hpix_?|healpix\(|cell_?|npix_?)(\d{1,2})(?!\d)", re.IGNORECASE
+)
 _TIME_NAME: Final = re.compile(r"(^|_)(t|time|date|epoch|obs_?time|[mhbtr]?jd)$|mjd|[hb]jd", re.IGNORECASE)
 _BAND_NAME: Final = re.compile(r"(^|_)(band|filter|filt|passband|fid|bandpass)(_?name)?$", re.IGNORECASE)
-_ERROR_NAME: Final = re.compile(r"^(e|err|error|sigma)_|_(e|err|error|sigma|unc|std|stddev)$|error$|sigma$|err$|[a-z]Err$", re.IGNORECASE)
+_ERROR_NAME: Final = re.compile(
+    r"^(e|err|error|sigma)_|_(e|err|error|sigma|unc|std|stddev)$|error$|sigma$|err$|[a-z]Err$", re.IGNORECASE
+)
 _ID_NAME: Final = re.compile(r"^(id|hip|tyc|objid|key)$|_id$|[a-z]I[dD]$|^(visit|seq|index)$")
 _COUNT_NAME: Final = re.compile(
     r"^(n|num|number|cnt|counts?|n_?(rows|stars|objects|sources|pairs)|rows|stars|objects|sources|pairs)$|^count(_star)?\(",
