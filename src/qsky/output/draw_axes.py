@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qsky.output.cell_tally import summed
 from qsky.output.draw_style import (
@@ -41,6 +42,7 @@ _BARS_MAX: Final = 30
 _BINS: Final = (12, 120)
 _HEXAGONS: Final = (100, 36)
 _ERROR_BARS_MAX: Final = 5_000
+_BESIDE: Final = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def points(
         chosen = np.isin(colours, names[:-1], invert=True) if name == OTHERS else colours == name
         colour, marker = band_style(name, place)
         axes.scatter(*(p[chosen] for p in places), color=colour, marker=marker, label=name, **look)
-    _legend(axes, column.name)
+    _legend(axes, column.name, below=below)
     return []
 
 
@@ -251,7 +253,8 @@ def _columns(figure: Figure, drawn: Drawn) -> list[str]:
     axes.grid(visible=False, axis="x")
     spacing = float(np.diff(places).min()) if len(places) > 1 else 1.0
     axes.bar(places, heights, width=spacing * (0.9 if len(places) < 60 else 1.0), color=FILL)
-    _dates(axes.xaxis, x)
+    if not _dates(axes.xaxis, x) and bool((places == np.round(places)).all()):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plain_numbers(axes.yaxis)
     return []
 
@@ -276,7 +279,8 @@ def lightcurve(figure: Figure, drawn: Drawn) -> list[str]:
         look = {"color": colour, "markersize": size, "elinewidth": 0.8, "alpha": 0.9, "markeredgewidth": 0}
         axes.errorbar(times[chosen], values[chosen], errors, fmt=marker, label=name, **look)
     _dates(axes.xaxis, picture.x)
-    axes.set_ylim(*_margin(view))
+    plain_numbers(axes.yaxis)
+    axes.set_ylim(*_margin(_with_errors(drawn, values, view)))
     if picture.y.is_magnitude:
         axes.invert_yaxis()
     if bands is not None and picture.band is not None:
@@ -300,10 +304,20 @@ def _errors(drawn: Drawn, chosen: Any) -> Floats | None:
     return np.asarray(np.clip(np.nan_to_num(errors[chosen], nan=0.0, posinf=0.0, neginf=0.0), 0, None))
 
 
-def _legend(axes: Any, title: str) -> None:
-    legend = axes.legend(
-        title=title, fontsize=TICK_POINTS, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), scatterpoints=1
-    )
+def _with_errors(drawn: Drawn, values: Floats, view: View) -> View:
+    """The view widened to hold the error bars of what it shows, to three times its height at most."""
+    errors = _errors(drawn, view.holds(values))
+    if errors is None or not len(errors):
+        return view
+    shown, span = values[view.holds(values)], view.high - view.low
+    low, high = float((shown - errors).min()), float((shown + errors).max())
+    return View(max(low, view.low - span), min(high, view.high + span), False, view.outside)
+
+
+def _legend(axes: Any, title: str, *, below: bool = False) -> None:
+    """The categories, at the right, or below a map of the whole sky."""
+    at = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": 4} if below else _BESIDE
+    legend = axes.legend(title=title, fontsize=TICK_POINTS, frameon=False, scatterpoints=1, **at)
     for handle in legend.legend_handles:
         if handle is not None and hasattr(handle, "set_sizes"):
             handle.set_sizes([36])
@@ -335,7 +349,7 @@ def _dates(axis: Any, column: Column) -> bool:
         axis.set_major_locator(AutoDateLocator())
         axis.set_major_formatter(ConciseDateFormatter(axis.get_major_locator()))
         return True
-    plain_numbers(axis)
+    plain_numbers(axis, apart=not column.is_time)
     return False
 
 

@@ -84,7 +84,7 @@ def sky_map(figure: Figure, drawn: Drawn) -> list[str]:
     colours = None if colours is None else colours[on_sky]
     chart = chart_of(ra, dec)
     labels = (picture.x.name, picture.y.name)
-    axes = _axes(figure, chart, labels, bar=picture.colour is not None or len(ra) > POINTS_MAX)
+    axes = _axes(figure, chart, labels, below=picture.colour is not None or len(ra) > POINTS_MAX)
     if len(ra) <= POINTS_MAX or (picture.colour is not None and not picture.colour.is_number):
         return notes + points(figure, axes, chart.places(ra, dec), picture.colour, colours, below=chart.whole_sky)
     return notes + _dense(figure, axes, chart, drawn, (ra, dec, colours))
@@ -128,7 +128,7 @@ def cell_map(figure: Figure, picture: Picture, cells: Cells) -> list[str]:
     label = "rows per cell" if column is None else label_of(column)
     magnitude = column is not None and column.is_magnitude
     paint = paint_of(drawn.values, label, magnitude=magnitude, counted=cells.summed)
-    axes = _axes(figure, chart, ("ra", "dec"), bar=True)
+    axes = _axes(figure, chart, ("ra", "dec"), below=True)
     painted = axes.imshow(chart.image(drawn), origin="lower", interpolation="nearest", **paint.arguments)
     colour_bar(figure, axes, painted, paint, below=chart.whole_sky)
     return _cell_notes(cells, drawn)
@@ -195,10 +195,10 @@ def _wcs(projection: str, centre: tuple[float, float], pixel_deg: float) -> Any:
     return wcs
 
 
-def _axes(figure: Figure, chart: Chart, labels: tuple[str, str], *, bar: bool) -> Any:
-    """Axes with a grid of degrees, and a figure that is as high as they need."""
+def _axes(figure: Figure, chart: Chart, labels: tuple[str, str], *, below: bool) -> Any:
+    """Axes with a grid of degrees, and a figure that is as high as they and what is `below` them need."""
     height, width = chart.shape
-    figure.set_size_inches(*((10.0, 6.2 if bar else 5.4) if chart.whole_sky else _local_size(width / height)))
+    figure.set_size_inches(*((10.0, 6.2 if below else 5.4) if chart.whole_sky else _local_size(width / height)))
     frame = {"frame_class": EllipticalFrame} if chart.whole_sky else {}
     axes = figure.add_subplot(projection=chart.wcs, **frame)
     axes.set_xlim(-0.5, width - 0.5)
@@ -209,7 +209,7 @@ def _axes(figure: Figure, chart: Chart, labels: tuple[str, str], *, bar: bool) -
     axes.coords.frame.set_color(FAINT)
     axes.coords.frame.set_linewidth(1)
     for coordinate in axes.coords:
-        coordinate.set_format_unit(units.deg, decimal=True, show_decimal_unit=False)
+        coordinate.set_format_unit(units.deg, decimal=True, show_decimal_unit=chart.whole_sky)
         coordinate.set_ticklabel(size=TICK_POINTS, color=INK)
     (_label_whole_sky if chart.whole_sky else _label_local)(axes, chart, labels)
     return axes
@@ -237,9 +237,19 @@ def _label_whole_sky(axes: Any, chart: Chart, labels: tuple[str, str]) -> None:
     ra.set_ticklabel_visible(False)
     ra.set_axislabel("")
     dec.set_axislabel("")
-    halo = [withStroke(linewidth=2.5, foreground="white", alpha=0.8)]
+    halo = [withStroke(linewidth=3.5, foreground="white")]
     for degrees in (120, 60, 0, 300, 240):
         (x,), (y,) = chart.places(np.array([float(degrees)]), np.array([0.0]))
-        axes.text(x, y + 8, f"{degrees}°", ha="center", va="bottom", fontsize=TICK_POINTS, color=INK, path_effects=halo)
+        axes.text(
+            x,
+            y + 8,
+            f"{degrees}°",
+            ha="center",
+            va="bottom",
+            fontsize=TICK_POINTS,
+            color=INK,
+            path_effects=halo,
+            zorder=5,
+        )
     system = f"{labels[0]}, {labels[1]} [deg]"
     axes.text(0, 0, system, transform=axes.transAxes, fontsize=TICK_POINTS, color=INK, parse_math=False)

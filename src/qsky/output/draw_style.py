@@ -93,18 +93,25 @@ def style_axes(axes: Any, x_label: str, y_label: str) -> None:
         spine.set_visible(side in ("left", "bottom"))
 
 
-def plain_numbers(axis: Any) -> None:
-    """Ticks in full, with thousands apart: no offsets, no powers."""
-    axis.set_major_formatter(FuncFormatter(_plain))
+def plain_numbers(axis: Any, *, apart: bool = True) -> None:
+    """Ticks in full, thousands `apart`: no offsets, powers only beyond ten million."""
+    axis.set_major_formatter(FuncFormatter(_plain if apart else _together))
 
 
 def _plain(value: float, _place: object = None) -> str:
     if value == 0:
         return "0"
     if abs(value) >= 1e7 or abs(value) < 1e-4:
-        return f"{value:.3g}"
-    text = f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+        digits, power = f"{value:.3g}".split("e") if "e" in f"{value:.3g}" else (f"{value:.3g}", "0")
+        text = f"{digits}×10{str(int(power)).translate(_SUPERSCRIPTS)}" if int(power) else digits
+    else:
+        text = f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.1f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", "−")
+
+
+def _together(value: float, _place: object = None) -> str:
+    return f"{value:.5f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,8 @@ class View:
 def view_of(values: Floats, *, may_log: bool = True) -> View:
     """All of the values, unless a few lie so far out that the rest would be a line; logarithmic over three decades.
 
+    A logarithmic view may leave out the few that are not positive: noise around faint fluxes, for one.
+
     `values` are finite, shape (n,).
     """
     if not len(values):
@@ -132,15 +141,14 @@ def view_of(values: Floats, *, may_log: bool = True) -> View:
     if low == high:
         margin = abs(low) * 0.05 or 0.5
         return View(low - margin, high + margin, False, 0)
-    tails = np.quantile(values, [0.001, 0.005, 0.01, 0.995, 0.999])
-    if may_log and tails[2] > 0 and tails[3] / max(tails[1], tails[2] / 10) > _LOG_RATIO:
-        positive = values[values > 0]
-        start = max(float(positive.min()), float(tails[2]) / 1000)
+    tails = np.quantile(values, [0.005, 0.05, 0.995])
+    if may_log and tails[1] > 0 and tails[2] / tails[1] > _LOG_RATIO:
+        start = max(float(values[values > 0].min()), float(tails[1]) / 100)
         return View(start, high, True, int((values < start).sum()))
-    span = tails[4] - tails[0]
+    span = tails[2] - tails[0]
     if len(values) < 100 or not span or high - low <= _OUTLIER_RATIO * span:
         return View(low, high, False, 0)
-    low, high = max(low, float(tails[0] - 0.1 * span)), min(high, float(tails[4] + 0.1 * span))
+    low, high = max(low, float(tails[0] - 0.1 * span)), min(high, float(tails[2] + 0.1 * span))
     return View(low, high, False, int(((values < low) | (values > high)).sum()))
 
 
