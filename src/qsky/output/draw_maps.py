@@ -14,7 +14,6 @@ from astropy import units
 from astropy.visualization.wcsaxes.frame import EllipticalFrame
 from astropy.wcs import WCS
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from qsky.output.cell_tally import Cells, summed
 from qsky.output.draw_axes import Drawn, points
@@ -237,7 +236,7 @@ def _label_whole_sky(axes: Any, chart: Chart, labels: tuple[str, str]) -> None:
     ra.set_ticklabel_visible(False)
     ra.set_axislabel("")
     dec.set_axislabel("")
-    halo = [withStroke(linewidth=3.5, foreground="white")]
+    plate = {"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75, "linewidth": 0}
     for degrees in (120, 60, 0, 300, 240):
         (x,), (y,) = chart.places(np.array([float(degrees)]), np.array([0.0]))
         axes.text(
@@ -248,7 +247,7 @@ def _label_whole_sky(axes: Any, chart: Chart, labels: tuple[str, str]) -> None:
             va="bottom",
             fontsize=TICK_POINTS,
             color=INK,
-            path_effects=halo,
+            bbox=plate,
             zorder=5,
         )
     system = f"{labels[0]}, {labels[1]} [deg]"
