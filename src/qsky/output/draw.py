@@ -17,7 +17,7 @@ from qsky.output.cell_tally import Cells, numbers
 from qsky.output.cells import as_text
 from qsky.output.draw_axes import Drawn, bars, histogram, lightcurve, scatter
 from qsky.output.draw_maps import cell_map, sky_map
-from qsky.output.draw_style import INK, NOTE_POINTS, TEXT_POINTS, new_figure
+from qsky.output.draw_style import INK, NOTE_POINTS, TEXT_POINTS, new_figure, rows_text
 from qsky.output.picture import Picture
 from qsky.output.sample import Rows
 
@@ -58,7 +58,7 @@ def _drawn(picture: Picture, rows: Rows) -> tuple[Drawn, list[str]]:
         if column is not None and column.name in arrays:
             usable &= np.isfinite(arrays[column.name])
     left_out = int(table.num_rows - usable.sum())
-    notes = [f"{_rows(left_out * rows.weight)} without a value left out."] if left_out else []
+    notes = [f"{rows_text(left_out * rows.weight)} without a value left out."] if left_out else []
     held = {name: values[usable] for name, values in {**arrays, **texts}.items()}
     return Drawn(picture, held, rows.weight), notes
 
@@ -78,18 +78,15 @@ def _texts(values: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.object
     return texts
 
 
-def _rows(count: float) -> str:
-    return f"{count:,.0f} row{'s' if round(count) != 1 else ''}"
-
-
 def _finished(figure: Figure, picture: Picture, notes: list[str], rows: int) -> tuple[Figure, tuple[str, ...]]:
     """Title and notes."""
     if picture.title:
         figure.suptitle(picture.title, fontsize=TEXT_POINTS + 2, color=INK, parse_math=False)
     if not rows:
         notes = ["The answer has no rows."]
+        # Above the middle, where a map of the whole sky has a label.
         figure.axes[0].text(
-            0.5, 0.5, "no rows", transform=figure.axes[0].transAxes, ha="center", va="center", fontsize=TEXT_POINTS + 4
+            0.5, 0.62, "no rows", transform=figure.axes[0].transAxes, ha="center", va="center", fontsize=TEXT_POINTS + 4
         )
     if notes:
         figure.supxlabel(

@@ -39,7 +39,7 @@ from qsky.output.roles import Column
 from qsky.sky.healpix import Floats
 
 _BARS_MAX: Final = 30
-_BINS: Final = (12, 120)
+_BINS: Final = (13, 120)
 _HEXAGONS: Final = (100, 36)
 _ERROR_BARS_MAX: Final = 5_000
 _BESIDE: Final = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
@@ -77,7 +77,7 @@ def histogram(figure: Figure, drawn: Drawn) -> list[str]:
 
 
 def bins_of(values: Floats, view: View, *, whole: bool = False) -> Floats:
-    """Edges of bins by the rule of Freedman and Diaconis, between 12 and 120; whole numbers lie in their middles."""
+    """Edges of bins by the rule of Freedman and Diaconis, between 13 and 120; whole numbers lie in their middles."""
     low, high = view.low, view.high
     if whole and not view.log and high - low <= _BINS[1] and low >= -(2**52):
         return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.0)
@@ -283,7 +283,7 @@ def lightcurve(figure: Figure, drawn: Drawn) -> list[str]:
     axes.set_ylim(*_margin(_with_errors(drawn, values, view)))
     if picture.y.is_magnitude:
         axes.invert_yaxis()
-    if bands is not None and picture.band is not None:
+    if picture.band is not None and names:
         _legend(axes, picture.band.name)
     return _outside([(picture.y, view)], drawn.weight)
 

@@ -27,12 +27,13 @@ from qsky.output.draw_style import (
     colour_bar,
     label_of,
     paint_of,
+    rows_text,
 )
 from qsky.output.picture import Picture
 from qsky.sky.healpix import Floats, Ints, cells_of, centres_of
 
 LOCAL_RADIUS_DEG_MAX: Final = 25.0
-_WIDTH_PIXELS: Final = (2000, 1200)
+_WIDTH_PIXELS: Final = (1600, 1200)
 _SMALLEST_FIELD_DEG: Final = 1 / 60
 _CELL_DEG: Final = 58.6323  # the side of a cell of order 0: the square root of its area
 _SKY_DEG2: Final = 4 * np.pi * (180 / np.pi) ** 2
@@ -60,14 +61,15 @@ class Chart:
 
     def image(self, cells: Cells) -> Any:
         """The value of the cell that each pixel lies in; NaN where there is none; shape (height, width)."""
+        if not len(cells.cells):
+            return np.full(self.shape, np.nan)
         y, x = np.indices(self.shape)
         ra, dec = self.wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
         image = np.full(x.size, np.nan)
         inside = np.isfinite(ra) & np.isfinite(dec)
-        if len(cells.cells):
-            wanted = cells_of(ra[inside], dec[inside], cells.order)
-            place = np.minimum(np.searchsorted(cells.cells, wanted), len(cells.cells) - 1)
-            image[inside] = np.where(cells.cells[place] == wanted, cells.values[place], np.nan)
+        wanted = cells_of(ra[inside], dec[inside], cells.order)
+        place = np.minimum(np.searchsorted(cells.cells, wanted), len(cells.cells) - 1)
+        image[inside] = np.where(cells.cells[place] == wanted, cells.values[place], np.nan)
         return image.reshape(self.shape)
 
 
@@ -78,7 +80,7 @@ def sky_map(figure: Figure, drawn: Drawn) -> list[str]:
     ra, dec = drawn.of(picture.x), drawn.of(picture.y)
     colours = drawn.of(picture.colour)
     on_sky = np.abs(dec) <= 90
-    notes = [f"{int((~on_sky).sum()):,} rows beyond the poles left out."] if not on_sky.all() else []
+    notes = [] if on_sky.all() else [f"{rows_text(int((~on_sky).sum()))} beyond the poles left out."]
     ra, dec = ra[on_sky] % 360, dec[on_sky]
     colours = None if colours is None else colours[on_sky]
     chart = chart_of(ra, dec)
@@ -139,7 +141,7 @@ def _cell_notes(cells: Cells, drawn: Cells) -> list[str]:
     if drawn.order < cells.order_of_answer:
         notes.append(f"Drawn at order {drawn.order}: {'sums' if cells.summed else 'means'} of the cells inside.")
     if cells.left_out:
-        notes.append(f"{cells.left_out:,} row{'s' if cells.left_out != 1 else ''} without a value left out.")
+        notes.append(f"{rows_text(cells.left_out)} without a value left out.")
     return notes
 
 

@@ -154,7 +154,12 @@ def view_of(values: Floats, *, may_log: bool = True) -> View:
 
 def outside_note(name: str, count: float) -> str:
     """The sentence that says what a view does not show."""
-    return f"{count:,.0f} row{'s' if round(count) != 1 else ''} outside the range of {name} shown."
+    return f"{rows_text(count)} outside the range of {name} shown."
+
+
+def rows_text(count: float) -> str:
+    """ "1 row", "2,000 rows"."""
+    return f"{count:,.0f} row{'s' if round(count) != 1 else ''}"
 
 
 @dataclass(frozen=True)

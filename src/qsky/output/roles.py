@@ -29,7 +29,7 @@ _ORDER_IN_NAME: Final = re.compile(
 _TIME_NAME: Final = re.compile(r"(^|_)(t|time|date|epoch|obs_?time|[mhbtr]?jd)$|mjd|[hb]jd", re.IGNORECASE)
 _BAND_NAME: Final = re.compile(r"(^|_)(band|filter|filt|passband|fid|bandpass)(_?name)?$", re.IGNORECASE)
 _ERROR_NAME: Final = re.compile(
-    r"^(e|err|error|sigma)_|_(e|err|error|sigma|unc|std|stddev)$|error$|sigma$|err$|[a-z]Err$", re.IGNORECASE
+    r"^(e|err|error|sigma)_|_(e|err|error|sigma|unc|std|stddev)$|error$|sigma$|err$", re.IGNORECASE
 )
 _ID_NAME: Final = re.compile(r"^(id|hip|tyc|objid|key)$|_id$|[a-z]I[dD]$|^(visit|seq|index)$")
 _COUNT_NAME: Final = re.compile(
