@@ -15,7 +15,6 @@ import pytest
 from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.engine import Engine
-
 from tests.engine.conftest import make_sky
 from tests.engine.made_sky import MadeSky, clustered, random_tiling
 

@@ -7,8 +7,8 @@ import pytest
 
 from qsky.engine import Engine
 from qsky.errors import QskyError
-
 from tests.engine.same_rows import assert_same
+
 from .written import Written, accepted, refused
 
 _ACCEPTED, _REFUSED = accepted(), refused()

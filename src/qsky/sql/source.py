@@ -61,44 +61,60 @@ def bind_from(tables: Tables, tree: exp.Select, around: Surroundings, bind_on: O
     start = tree.args.get("from_")
     if start is None:
         return Joined(None, Scope(outer=around.outer))
-    reader = _From(tables, around, bind_on, start, tree)
-    groups = [reader.one(start.this, reader.first, frozenset({"joins"}))]
-    for node in reader.joins:
-        if node.meta.get(COMMA):
-            groups.append(reader.one(node.this, reader.first))
-        else:
-            groups[-1] = reader.join(groups[-1], node)
-    joined = groups[0]
-    for group in groups[1:]:
-        _check_distinct(tables, joined.scope, group.scope, tree)
-        assert joined.source is not None and group.source is not None
-        crossed = Join("cross", joined.source, group.source, None)
-        joined = Joined(crossed, joined.scope.beside(group.scope), joined.where + group.where)
-    return joined
+    joins = [*(start.this.args.get("joins") or []), *(tree.args.get("joins") or [])]
+    return _From(tables, around, bind_on, joins, _Position()).whole(start.this)
 
 
 class _From:
-    """One FROM while it is read."""
+    """One FROM, or what stands in parentheses in it, while it is read. `place` is where all of it stands."""
 
-    def __init__(self, tables: Tables, around: Surroundings, bind_on: OnBinder, start: Any, tree: exp.Select) -> None:
+    def __init__(
+        self, tables: Tables, around: Surroundings, bind_on: OnBinder, joins: list[Any], place: _Position
+    ) -> None:
         self.tables = tables
         self.around = around
         self.bind_on = bind_on
-        self.joins = [*(start.this.args.get("joins") or []), *(tree.args.get("joins") or [])]
+        self.joins = joins
         # the rows of everything before a RIGHT or FULL JOIN may be missing
-        late = any(join.side in ("RIGHT", "FULL") for join in self.joins)
-        self.first = _Position(plain_only=late, condition=not late)
+        late = any(join.side in ("RIGHT", "FULL") for join in joins)
+        self.first = _Position(place.plain_only or late, place.condition and not late)
+
+    def whole(self, first: Any) -> Joined:
+        """The first member and all that is joined to it; a comma binds weaker than JOIN."""
+        groups = [self.one(first, self.first, frozenset({"joins"}))]
+        for node in self.joins:
+            if node.meta.get(COMMA):
+                groups.append(self.one(node.this, self.first))
+            else:
+                groups[-1] = self.join(groups[-1], node)
+        joined = groups[0]
+        for group in groups[1:]:
+            _check_distinct(self.tables, joined.scope, group.scope, first)
+            assert joined.source is not None and group.source is not None
+            crossed = Join("cross", joined.source, group.source, None)
+            joined = Joined(crossed, joined.scope.beside(group.scope), joined.where + group.where)
+        return joined
+
+    def _inside(self, node: Any, position: _Position) -> Joined:
+        """Joins that stand in parentheses, or between a JOIN and its ON: they see nothing of what is around."""
+        joins = list(node.args.get("joins") or [])
+        return _From(self.tables, self.around, self.bind_on, joins, position).whole(node)
 
     def one(self, node: Any, position: _Position, also: frozenset[str] = frozenset()) -> Joined:
         """One member of FROM."""
+        if node.args.get("joins") and "joins" not in also:
+            return self._inside(node, position)
         cte = self._cte(node)
         if cte is not None:
             query = self.tables.known(cte) or self.tables.bind_query(cte.node, cte.around)
             return self._derived(node, query, cte.columns, position, cte)
         if isinstance(node, exp.Subquery):
             refuse_other_args(self.tables.parsed, node, {"this", "alias", *also}, "a sub-query in FROM")
-            if isinstance(node.this, exp.Table):
-                raise self.tables.parsed.error(node, "not-supported", "Parentheses around joins are not supported.")
+            if _holds_joins(node):
+                if node.alias:
+                    sentence = f"Parentheses around tables cannot have a name ({node.alias})."
+                    raise self.tables.parsed.error(node, "not-supported", sentence, "Name each table in them.")
+                return self._inside(node.this, position)
             query = self.tables.bind_query(node.this, Surroundings(self.around.ctes, self.around.outer))
             given = node.args["alias"].args.get("columns") if node.args.get("alias") is not None else None
             return self._derived(node, query, tuple(c.name for c in given or ()), position, None)
@@ -145,12 +161,15 @@ class _From:
         if kind == "STRAIGHT" or (method and method != "NATURAL"):
             raise parsed.error(node.this, "not-supported", f"{kind or method} JOIN is not supported.")
         missing = side in ("LEFT", "FULL")
-        position = _Position(missing or self.first.plain_only, condition=side == "LEFT" or not self.first.plain_only)
+        position = _Position(missing or self.first.plain_only, condition=side == "LEFT" or self.first.condition)
         right = self.one(node.this, position if kind not in ("SEMI", "ANTI") else _Position())
         _check_distinct(self.tables, left.scope, right.scope, node.this)
         scope = left.scope.beside(right.scope)
         on = self._condition(left.scope, right.scope, scope, node)
         if kind in ("SEMI", "ANTI"):
+            if not self.first.condition:
+                sentence = f"A {kind} JOIN beside a RIGHT or FULL JOIN is not supported."
+                raise parsed.error(node.this, "not-supported", sentence, "Put it into a sub-query in FROM.")
             return _filtered(left, right, on, kind == "ANTI")
         return self._joined(left, right, scope, on, node)
 
@@ -190,6 +209,16 @@ class _From:
             except Mismatch as wrong:
                 raise parsed.error(node.this, "type-mismatch", wrong.sentence, wrong.hint) from None
         return chain("AND", equalities) if equalities else None
+
+
+def _holds_joins(node: Any) -> bool:
+    """Whether parentheses in FROM are around tables, not around a query."""
+    inner = node.this
+    while isinstance(inner, exp.Subquery):
+        if inner.alias or inner.args.get("joins"):
+            return True
+        inner = inner.this
+    return isinstance(inner, exp.Table)
 
 
 def given_column(given: GivenRef, place: int, item: Item) -> ColumnRef:
