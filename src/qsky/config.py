@@ -31,6 +31,9 @@ class Settings:
     scan_sharers_min: int = setting(
         3, "Queries that must wait for the same parts before these are decoded once for all.", 2, 1 << 20
     )
+    spill_bytes_max: int = setting(
+        16 * GIB, "Bytes that queries of one process may spill to the temporary folder, divided among threads.", 0, 1 << 50
+    )
     # -- disk format
     chunk_rows_max: int = setting(
         1_000_000, "Director rows above which a chunk is split when a tiling is made.", 1, 1 << 40

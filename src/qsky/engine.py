@@ -291,6 +291,8 @@ class Engine:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
         duck = Duck(
             memory_bytes=memory_bytes,
+            spill_bytes_max=self.settings.spill_bytes_max // (self.settings.cores + 2),
+            answer_bytes_max=self.settings.memory_bytes_max // 2,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,

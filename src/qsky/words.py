@@ -1,0 +1,96 @@
+"""The second wall: the words that SQL for DuckDB may consist of. Whoever runs finished SQL asks `only_known_words` first.
+
+The first wall is the printer, which can say nothing else. This one does not trust it: it reads the finished text, knows
+no query, no catalogue and no parser, and lets nothing through that could open a file, change anything, ask DuckDB about
+itself or make much of little. Texts in quotes are data and are skipped; a function that is called by a quoted name, a
+comment, a second statement and every other way to write a text are refused, so nothing else can hide a word.
+
+A new word is printed: add it here, after asking what it can do in the hands of somebody else. Functions that read files
+never belong here: a worker puts the relations of its own files into the holes after this has looked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from qsky.errors import QskyError
+
+# Words that stand alone or before a parenthesis that is no call.
+_KEYWORDS: Final = """
+all and anti any around as asc asof between bigint blob boolean both by case cast cross current date decimal desc
+distinct double else end escape except exclude exists false filter first float following from full group having hugeint
+ignore in inner integer intersect interval is join lambda last leading left like limit materialized
+natural not null nulls offset on or order ordinality outer over partition preceding qualify range right row rows
+select semi smallint some struct then ties timestamp tinyint to trailing true try_cast ubigint unbounded union using
+utinyint values varchar when where window with
+"""
+# Functions, aggregates and macros. None of them makes a long text or list of a number, none reads what is no argument.
+_CALLS: Final = """
+abs acos any_value approx_count_distinct approx_quantile arg_max arg_max_null arg_min arg_min_null array_agg ascii asin
+atan atan2 avg bit_and bit_count bit_or bit_xor bool_and bool_or cbrt ceil chr coalesce concat contains corr cos cosh cot
+count covar_pop covar_samp cume_dist date_add date_diff date_part date_trunc datediff day dayname dayofmonth dayofweek
+dayofyear degrees dense_rank epoch epoch_ms epoch_us error even exp extract first first_value floor fmod from_hex
+greatest hash healpix healpix_dec healpix_ra hex hour if ifnull instr isfinite isinf isnan isoyear lag last last_day
+last_value lcase lead least left length list list_contains list_extract list_sort list_transform ln log log10 log2 lower
+ltrim make_date make_timestamp max max_by md5 median microsecond millisecond min min_by minute mod mode month monthname
+nth_value ntile nullif percent_rank pi position pow power qsky_angSepVectors qsky_inPolygon qserv_chunk quantile
+quantile_cont quantile_disc quarter radians rank regexp_full_match regexp_matches replace reverse right round row
+row_number rtrim second sign sin sinh sqrt starts_with stddev stddev_pop stddev_samp strftime string_agg strlen strpos
+strptime struct_extract struct_pack substr substring sum suffix tan tanh to_days to_hours to_microseconds to_minutes
+to_months to_seconds to_years translate trim trunc ucase unhex unicode unnest upper var_pop var_samp variance
+week weekday weekofyear xor year yearweek
+"""
+
+_KNOWN: Final = frozenset(_KEYWORDS.split()) | frozenset(word.lower() for word in _CALLS.split())
+# What the printer makes up itself: grid columns, parameters of functions on the spot, the hidden cell column, holes.
+_MADE_UP: Final = re.compile(r"_qsky_\w+|_healpix_29|scisql_\w+|around|error|gathered_\d+|e\d*|v\d+|a\d+|t\d*_*")
+# DuckDB's views about itself; a table in FROM must not be called so.
+_ABOUT_DUCKDB: Final = re.compile(
+    r"(?:\bFROM|\bJOIN|,|\bFROM\s*\(+|\bJOIN\s*\(+|\(\s*\()\s*"
+    r'"(?:duckdb_|pragma_|sqlite_|pg_|information_schema|system|temp)[^"]*"',
+    re.IGNORECASE,
+)
+_THEIR_SCHEMAS: Final = re.compile(
+    r'"(?:system|temp|main|memory|pg_catalog|information_schema)"\s*\.\s*'
+    r'"(?:duckdb_|pragma_|sqlite_|pg_|tables|columns|views|schemata|character_sets|\w+_constraints|\w+_usage)[^"]*"',
+    re.IGNORECASE,
+)
+_QUOTED: Final = re.compile(r"(')[^']*'|(\")[^\"]*\"")
+_PREFIXED: Final = re.compile(r"\w'")  # E'...' has other escapes
+_WORD: Final = re.compile(r"[A-Za-z_]\w*")
+_SIGNS: Final = frozenset(" \n\"'(){}[]<>=!+-*/%&|^~,.:0123456789")
+_PAIRS: Final = ("--", "/*", "*/", "::", ":=")
+_SUSPECT: Final = ("duckdb_", "pragma_", "sqlite_", "pg_", "information_schema", '"system"', '"temp"', '"main"', '"memory"')
+
+
+def only_known_words(sql: str) -> str:
+    """The SQL itself, if it consists of known words; inputs of a fragment are still holes in it.
+
+    Raises internal for anything else: the first wall would have refused the query, so it has a gap.
+    """
+    bare = _QUOTED.sub(r"\1\2", sql)  # a mark in the place of each
+    words = set(_WORD.findall(bare))
+    unknown = sorted(word for word in words if not _is_known(word))
+    if unknown:
+        raise _refused(f"the word {unknown[0][:60]}")
+    signs = sorted(sign for sign in set(bare) - _SIGNS if not (sign.isascii() and (sign.isalpha() or sign == "_")))
+    signs += [pair for pair in _PAIRS if pair in bare]
+    if signs:
+        raise _refused(f"{signs[0]!r} outside quotes")
+    # Without spaces: a call by a quoted name, which could be any (columns after an alias are none); three-part names.
+    tight = "".join(bare.split()).lower()
+    if '"(' in tight.replace('as"(', "") or '".".' in tight or "range(" in tight or _PREFIXED.search(bare):
+        raise _refused("a call or text of this kind")
+    lower = sql.lower()
+    if any(each in lower for each in _SUSPECT) and (_ABOUT_DUCKDB.search(sql) or _THEIR_SCHEMAS.search(sql)):
+        raise _refused("a table that describes DuckDB itself")
+    return sql
+
+
+def _is_known(word: str) -> bool:
+    return word.lower() in _KNOWN or _MADE_UP.fullmatch(word) is not None
+
+
+def _refused(what: str) -> QskyError:
+    return QskyError("internal", f"No query is made of {what}: the second wall has stopped it before it ran.")
