@@ -68,6 +68,10 @@ class Settings:
     # -- queries
     sql_bytes_max: int = setting(MIB, "Longest query text.", 16, 1 << 30)
     sql_depth_max: int = setting(200, "Deepest nesting of a query.", 4, 1000)
+    sql_tokens_max: int = setting(100_000, "Words, numbers and signs of a query; a list of n values has 2n.", 16, 1 << 30)
+    sql_columns_max: int = setting(10_000, "Columns one SELECT of a query may show.", 1, 1 << 20)
+    sql_tables_max: int = setting(61, "Tables a query may name, each as often as it is named.", 1, 10_000)
+    sql_constant_bytes_max: int = setting(64 << 10, "Longest text constant of a query.", 16, 1 << 24)
     fragment_bytes_target: int = setting(128 * MIB, "Bytes of parts batched into one fragment of a scan.", 1, 1 << 40)
     fragment_chunks_max: int = setting(64, "Chunks batched into one fragment.", 1, 1 << 20)
     interactive_chunks_max: int = setting(4, "A query of at most this many chunks is interactive.", 0, 1 << 20)
