@@ -32,7 +32,10 @@ class Settings:
         3, "Queries that must wait for the same parts before these are decoded once for all.", 2, 1 << 20
     )
     spill_bytes_max: int = setting(
-        16 * GIB, "Bytes that queries of one process may spill to the temporary folder, divided among threads.", 0, 1 << 50
+        16 * GIB,
+        "Bytes that queries of one process may spill to the temporary folder, divided among threads.",
+        0,
+        1 << 50,
     )
     # -- disk format
     chunk_rows_max: int = setting(
@@ -68,7 +71,9 @@ class Settings:
     # -- queries
     sql_bytes_max: int = setting(MIB, "Longest query text.", 16, 1 << 30)
     sql_depth_max: int = setting(200, "Deepest nesting of a query.", 4, 1000)
-    sql_tokens_max: int = setting(100_000, "Words, numbers and signs of a query; a list of n values has 2n.", 16, 1 << 30)
+    sql_tokens_max: int = setting(
+        100_000, "Words, numbers and signs of a query; a list of n values has 2n.", 16, 1 << 30
+    )
     sql_columns_max: int = setting(10_000, "Columns one SELECT of a query may show.", 1, 1 << 20)
     sql_tables_max: int = setting(61, "Tables a query may name, each as often as it is named.", 1, 10_000)
     sql_constant_bytes_max: int = setting(64 << 10, "Longest text constant of a query.", 16, 1 << 24)

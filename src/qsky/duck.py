@@ -5,7 +5,6 @@ Callers give SQL that they printed themselves; nothing a user typed reaches this
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

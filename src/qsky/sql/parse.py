@@ -200,6 +200,8 @@ def _check_comments(found: list[Token], text: str, lang: Lang) -> None:
 
 def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
     for token in found:
+        if token.token_type is TokenType.INTO:
+            raise _fail(text, token.start, "not-supported", "INTO is not supported: a SELECT writes nothing.")
         if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
     for token, following in pairwise(found):
