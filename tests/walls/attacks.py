@@ -238,11 +238,21 @@ BOMBS: Final = (
     Attack("SELECT " + ",".join(["id"] * 10_001) + " FROM sky.star", "limit-text", "columns"),
     Attack("SELECT COUNT(*) FROM sky.filter f" + ", sky.filter" * 61, "limit-text", "tables", raw=False),
     Attack("SELECT '" + "x" * 70_000 + "' FROM sky.star", "limit-text", "constant", raw=False),
-    Attack("SELECT CONCAT(name, '" + "', '".join(["x" * 60_000] * 9) + "') FROM sky.star", "query-failed", "65536"),
     Attack(
-        "SELECT LENGTH(" + "REPLACE(" * 9 + "'aaaaaaaaaa'" + ", 'a', 'aaaaaaaaaa')" * 9 + ")", "query-failed", "65536"
+        "SELECT CONCAT(name, '" + "', '".join(["x" * 60_000] * 9) + "') FROM sky.star",
+        "query-failed",
+        "65536",
+        raw=False,
     ),
-    Attack("SELECT 'a' || '" + "' || '".join(["x" * 40_000] * 4) + "'", "query-failed", "65536", (ADQL, DUCKDB)),
+    Attack(
+        "SELECT LENGTH(" + "REPLACE(" * 9 + "'aaaaaaaaaa'" + ", 'a', 'aaaaaaaaaa')" * 9 + ")",
+        "query-failed",
+        "65536",
+        raw=False,
+    ),
+    Attack(
+        "SELECT 'a' || '" + "' || '".join(["x" * 40_000] * 4) + "'", "query-failed", "65536", (ADQL, DUCKDB), raw=False
+    ),
     Attack("SELECT 0x" + "F" * 10_000, "bad-argument", "64 bits", (MYSQL,)),
     Attack("SELECT " + "9" * 10_000, "bad-argument", "large", raw=False),
     Attack("SELECT 1e" + "9" * 1000, "bad-argument", "large", raw=False),
