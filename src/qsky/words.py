@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Final
 
 from qsky.errors import QskyError
+from qsky.sky.functions import MACROS
 
 # Words that stand alone or before a parenthesis that is no call.
 _KEYWORDS: Final = """
@@ -27,7 +28,8 @@ natural not null nulls offset on or order ordinality outer over partition preced
 select semi smallint some struct then ties timestamp tinyint to trailing true try_cast ubigint unbounded union using
 utinyint values varchar when where window with
 """
-# Functions, aggregates and macros. None of them makes a long text or list of a number, none reads what is no argument.
+# Functions and aggregates. None reads what is no argument, none makes rows or lists of a number; texts only the printer
+# bounds (sql.signature).
 _CALLS: Final = """
 abs acos any_value approx_count_distinct approx_quantile arg_max arg_max_null arg_min arg_min_null array_agg ascii asin
 atan atan2 avg bit_and bit_count bit_or bit_xor bool_and bool_or cbrt ceil chr coalesce concat contains corr cos cosh cot
@@ -36,23 +38,27 @@ dayofyear degrees dense_rank epoch epoch_ms epoch_us error even exp extract firs
 greatest hash healpix healpix_dec healpix_ra hex hour if ifnull instr isfinite isinf isnan isoyear lag last last_day
 last_value lcase lead least left length list list_contains list_extract list_sort list_transform ln log log10 log2 lower
 ltrim make_date make_timestamp max max_by md5 median microsecond millisecond min min_by minute mod mode month monthname
-nth_value ntile nullif percent_rank pi position pow power qsky_angSepVectors qsky_inPolygon qserv_chunk quantile
-quantile_cont quantile_disc quarter radians rank regexp_full_match regexp_matches replace reverse right round row
+nth_value ntile nullif percent_rank pi position pow power  qserv_chunk quantile
+quantile_cont quantile_disc quarter radians rank regexp_escape regexp_extract regexp_full_match regexp_matches
+regexp_replace repeat replace reverse right round row
 row_number rtrim second sign sin sinh sqrt starts_with stddev stddev_pop stddev_samp strftime string_agg strlen strpos
 strptime struct_extract struct_pack substr substring sum suffix tan tanh to_days to_hours to_microseconds to_minutes
 to_months to_seconds to_years translate trim trunc ucase unhex unicode unnest upper var_pop var_samp variance
-week weekday weekofyear xor year yearweek
+week weekday weekofyear xor year yearweek round_even concat_ws list_reduce len string_split lpad rpad list_position
+ends_with levenshtein bin sha1 sha256 format isodow try_strptime date_sub to_weeks to_quarters
 """
 
 _KNOWN: Final = frozenset(_KEYWORDS.split()) | frozenset(word.lower() for word in _CALLS.split())
 # What the printer makes up itself: grid columns, parameters of functions on the spot, the hidden cell column, holes.
-_MADE_UP: Final = re.compile(r"_qsky_\w+|_healpix_29|scisql_\w+|around|error|gathered_\d+|e\d*|v\d+|a\d+|t\d*_*")
+_MADE_UP: Final = re.compile(
+    r"_qsky_\w+|_healpix_29|qsky_\w+|scisql_\w+|around|error|head|next|gathered_\d+|e\d*|v\d+|a\d+|t\d*_*"
+)
 # DuckDB's views about itself and the schemas they lie in; no table in FROM may be one. Columns and aliases may.
 _ITS_SCHEMAS: Final = ("information_schema", "pg_catalog", "system", "temp", "main", "memory")
 _ITS_VIEWS: Final = ("duckdb_", "pragma_", "sqlite_", "pg_")
 _SUSPECT: Final = re.compile(f'"(?:{"|".join((*_ITS_SCHEMAS, *_ITS_VIEWS))})', re.IGNORECASE)
 _TOKEN: Final = re.compile(r"""'[^']*'|"[^"]*"|[A-Za-z_]\w*|[(),.]""")
-_MACRO: Final = re.compile(r"scisql_\w+|qsky_\w+", re.IGNORECASE)
+_MACRO: Final = re.compile("|".join(macro.split("(")[0].split()[-1] for macro in MACROS), re.IGNORECASE)
 _PARENTHESIS: Final = re.compile(r"(\w*)\s*(\()|\)")
 _BEGINS: Final = re.compile(r"\s*\(*\s*(?:select|with)\b", re.IGNORECASE)
 _CLAUSES: Final = frozenset(

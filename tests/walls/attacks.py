@@ -133,13 +133,13 @@ FROM_NAMES: Final = (
     Attack("SELECT * FROM duckdb_tables", "unknown-name", "duckdb_tables"),
     Attack('SELECT * FROM "duckdb_tables"', "unknown-name", "duckdb_tables"),
     Attack('SELECT * FROM "pg_settings"', "unknown-name", "pg_settings"),
-    Attack('SELECT * FROM ("sqlite_master")', "not-supported", "FROM"),
+    Attack('SELECT * FROM ("sqlite_master")', "not-supported|unknown-name", "FROM|sqlite_master|Parentheses"),
     Attack("SELECT * FROM sqlite_master", "unknown-name", "sqlite_master"),
     Attack("SELECT * FROM information_schema.tables", "unknown-name", "information_schema"),
     Attack('SELECT * FROM "information_schema"."tables"', "unknown-name", "information_schema"),
     Attack("SELECT * FROM pg_catalog.pg_class", "unknown-name", "pg_catalog"),
     Attack('SELECT * FROM "system"."main"."duckdb_tables"', "not-supported", "FROM"),
-    Attack("SELECT * FROM mysql.user", "unknown-name", "mysql"),
+    Attack("SELECT * FROM mysql.user", "unknown-name|syntax", "mysql|user"),
     Attack("SELECT * FROM performance_schema.threads", "unknown-name", "performance_schema"),
     Attack("SELECT * FROM sky.hidden", "unknown-name", "hidden"),
     Attack("SELECT * FROM private.hidden", "unknown-name", "private"),
@@ -151,21 +151,23 @@ FROM_NAMES: Final = (
 
 _CALLS: Final = (
     "getenv('HOME')", "current_setting('temp_directory')", "getvariable('x')", "LOAD_FILE('{secret}')",
-    "current_database()", "current_query()", "current_user()", "txid_current()", "version()", "pg_sleep(100)",
+    "current_query()", "txid_current()", "pg_sleep(100)",
     "sleep_ms(100000)", "SLEEP(100)", "BENCHMARK(1000000000, MD5('x'))", "GET_LOCK('a', 100)", "MASTER_POS_WAIT('x', 1)",
     "EXTRACTVALUE(1, 'x')", "UPDATEXML(1, 1, 1)", "sys_exec('id')", "sys_eval('id')", "nextval('x')", "write_log('x')",
-    "json_serialize_sql('SELECT 1')", "repeat('x', 10000000000)", "SPACE(10000000000)", "RPAD('x', 4000000000, 'y')",
-    "LPAD('x', 4000000000, 'y')", "range(1000000000)", "generate_series(1, 1000000000)", "list_resize([1], 1000000000)",
+    "json_serialize_sql('SELECT 1')",
+    "range(1000000000)", "generate_series(1, 1000000000)", "list_resize([1], 1000000000)",
     "array_to_string(range(1000000000), '')", "printf('%1000000000d', 1)", "format('{:1000000000}', 1)", "bar(1, 0, 1, 1e9)",
     "to_base(1, 2, 1000000000)", "error('x')", "glob('/etc/passwd')", "parse_path('{secret}')", "add_parquet_key('a', 'b')",
-    "which_secret('x', 's3')", "from_base64(repeat('x', 1000000))", "gen_random_uuid()", "current_schemas(true)",
-    "read_text('{secret}')", "sql_auto_complete('/')", "md5(repeat('a', 3000000000))",
+    "which_secret('x', 's3')", "gen_random_uuid()", "current_schemas(true)",
+    "read_text('{secret}')", "sql_auto_complete('/')",
 )  # fmt: skip
 
 # Some words are not function names in every language; then the text is no SQL at all.
 CALLS: Final = tuple(
     Attack(
-        f"SELECT {call} FROM sky.star", "unknown-name|syntax|not-supported", "|".join(re.findall(r"\w+(?=\()|\[", call))
+        f"SELECT {call} FROM sky.star",
+        "unknown-name|syntax|not-supported|type-mismatch",
+        "|".join(re.findall(r"\w+(?=\()|\[", call)),
     )
     for call in _CALLS
 )
@@ -188,7 +190,7 @@ SHAPES: Final = (
     Attack("SELECT 'never closed", "syntax", "never closed"),
     Attack("SELECT @@version", "not-supported|syntax", "version|PARAMETER"),
     Attack("SELECT @@global.datadir", "not-supported|syntax", "datadir|PARAMETER|DOT"),
-    Attack("SELECT @x := 1", "not-supported|syntax", ":=|PROPERTY"),
+    Attack("SELECT @x := 1", "not-supported|syntax|unknown-name", ":=|PROPERTY|@x"),
     Attack("SELECT $1", "not-supported|syntax|unknown-name", "$1|PARAMETER|PLACEHOLDER"),
     Attack("SELECT ?", "not-supported|syntax", "?|PLACEHOLDER"),
     Attack("SELECT :x", "not-supported|syntax", ":x|PLACEHOLDER"),
@@ -222,6 +224,9 @@ SHAPES: Final = (
 
 ATTACKS: Final = (*_statements(), *FROM_FUNCTIONS, *FROM_NAMES, *CALLS, *SHAPES)
 
+_DOUBLING: Final = (
+    "SELECT LENGTH(a) AS n FROM " + "(SELECT CONCAT(a, a) AS a FROM " * 40 + "(SELECT 'aaaaaaaa' AS a) t" + ") t" * 40
+)
 _CHAIN: Final = ", ".join(f"sky.filter f{n}" for n in range(12))
 _PRODUCT: Final = " * ".join(f"f{n}.width" for n in range(12))
 
@@ -241,18 +246,36 @@ BOMBS: Final = (
     Attack(
         "SELECT CONCAT(name, '" + "', '".join(["x" * 60_000] * 9) + "') FROM sky.star",
         "query-failed",
-        "65536",
+        "262144",
         raw=False,
     ),
     Attack(
         "SELECT LENGTH(" + "REPLACE(" * 9 + "'aaaaaaaaaa'" + ", 'a', 'aaaaaaaaaa')" * 9 + ")",
         "query-failed",
-        "65536",
+        "262144",
         raw=False,
     ),
     Attack(
-        "SELECT 'a' || '" + "' || '".join(["x" * 40_000] * 4) + "'", "query-failed", "65536", (ADQL, DUCKDB), raw=False
+        "SELECT 'a' || '" + "' || '".join(["x" * 40_000] * 8) + "'", "query-failed", "262144", (ADQL, DUCKDB), raw=False
     ),
+    Attack("SELECT REPEAT('x', 10000000000)", "query-failed", "262144", raw=False),
+    Attack("SELECT MD5(REPEAT('a', 3000000000))", "query-failed", "262144", raw=False),
+    Attack("SELECT SPACE(10000000000) FROM sky.star", "query-failed", "262144", (MYSQL,), raw=False),
+    Attack("SELECT RPAD('x', 2000000000, 'y')", "query-failed", "262144", raw=False),
+    Attack("SELECT LPAD('x', 2000000000, 'y')", "query-failed", "262144", raw=False),
+    Attack("SELECT LENGTH(" + "HEX(" * 30 + "'a'" + ")" * 30 + ")", "query-failed", "262144", (MYSQL,), raw=False),
+    Attack("SELECT CONCAT_WS(REPEAT('x', 90000), 1, 2, 3, 4)", "query-failed", "262144", (MYSQL,), raw=False),
+    Attack(
+        "SELECT REGEXP_REPLACE(REPEAT('a', 9999), 'a', REPEAT('b', 9999))",
+        "query-failed",
+        "262144",
+        (MYSQL,),
+        raw=False,
+    ),
+    Attack(
+        "SELECT INSERT(REPEAT('a', 200000), 1, 1, REPEAT('b', 200000))", "query-failed", "262144", (MYSQL,), raw=False
+    ),
+    Attack(_DOUBLING, "query-failed", "262144", raw=False),
     Attack("SELECT 0x" + "F" * 10_000, "bad-argument", "64 bits", (MYSQL,)),
     Attack("SELECT " + "9" * 10_000, "bad-argument", "large", raw=False),
     Attack("SELECT 1e" + "9" * 1000, "bad-argument", "large", raw=False),
@@ -309,7 +332,6 @@ RAW: Final = (
     "SELECT * FROM '{part}'",
     'SELECT * FROM "{part}"',
     "SELECT * FROM (SELECT * FROM '{csv}')",
-    "SELECT lpad('x', 2000000000, 'y')",
     "SELECT pg_sleep(100)",
     "SELECT getvariable('x')",
     "SELECT current_setting('memory_limit')",

@@ -88,7 +88,12 @@ class Function:
     def repeats(self) -> bool:
         """Whether an argument occurs more than once in what DuckDB evaluates."""
         macro = self.text.startswith(("scisql_", "qsky_"))
-        return macro or bool(self.longest) or "{nulls}" in self.text or any(self.text.count(f"{{{at}") > 1 for at in range(10))
+        return (
+            macro
+            or bool(self.longest)
+            or "{nulls}" in self.text
+            or any(self.text.count(f"{{{at}") > 1 for at in range(10))
+        )
 
 
 def describe_mismatch(function: Function, at: int, kind: str) -> str:
