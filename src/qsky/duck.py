@@ -121,7 +121,8 @@ class Duck:
     def arrow_in_batches(self, sql: str, rows: int) -> pa.Table:
         """The whole answer in batches of at most `rows`: for many rows half as dear as `arrow`, which copies them."""
         with self._mapped():
-            return self._connection.sql(sql).to_arrow_reader(rows).read_all()
+            reader = self._connection.sql(sql).to_arrow_reader(rows)
+            return pa.Table.from_batches(self._bounded(reader), schema=reader.schema)
 
     def register(self, name: str, table: pa.Table) -> None:
         """Let SQL name an Arrow table until `unregister`."""

@@ -50,7 +50,8 @@ ends_with levenshtein bin sha1 sha256 format isodow try_strptime date_sub to_wee
 """
 
 _KNOWN: Final = frozenset(_KEYWORDS.split()) | frozenset(word.lower() for word in _CALLS.split())
-# What the printer makes up itself: grid columns, parameters of functions on the spot, the hidden cell column, holes.
+# What the printer makes up itself: grid columns, parameters of functions on the spot, the hidden cell column, holes;
+# nothing of DuckDB's is called by one letter, or by a number after a line.
 _MADE_UP: Final = re.compile(
     r"_qsky_\w+|_healpix_29|qsky_\w+|scisql_\w+|around|error|head|next|gathered_\d+|e\d*|v\d+|a\d+|t\d*_*"
 )

@@ -225,7 +225,10 @@ SHAPES: Final = (
 ATTACKS: Final = (*_statements(), *FROM_FUNCTIONS, *FROM_NAMES, *CALLS, *SHAPES)
 
 _DOUBLING: Final = (
-    "SELECT LENGTH(a) AS n FROM " + "(SELECT CONCAT(a, a) AS a FROM " * 40 + "(SELECT 'aaaaaaaa' AS a) t" + ") t" * 40
+    "SELECT LENGTH(a) AS n FROM "
+    + "(SELECT CONCAT(a, a) AS a FROM " * 5
+    + "(SELECT REPEAT('a', 60000) AS a) t"
+    + ") t" * 5
 )
 _CHAIN: Final = ", ".join(f"sky.filter f{n}" for n in range(12))
 _PRODUCT: Final = " * ".join(f"f{n}.width" for n in range(12))

@@ -147,6 +147,8 @@ def call_text(function: Function, arguments: tuple[str, ...], first: str) -> str
 
     text = function.exact if function.exact and is_exact(first) else function.text
     if function.longest:
+        # in the argument, not around the call: DuckDB works out constant calls before it looks at a CASE around them
         failed = f"error('A text would be longer than {MADE_TEXT_BYTES_MAX} bytes')"
-        text = f"CASE WHEN {function.longest} > {MADE_TEXT_BYTES_MAX} THEN {failed} ELSE {text} END"
+        asked = f"{_SLOT.sub(filled, function.longest)} > {MADE_TEXT_BYTES_MAX}"
+        arguments = (f"CASE WHEN {asked} THEN {failed} ELSE {arguments[0]} END", *arguments[1:])
     return _SLOT.sub(filled, text)
