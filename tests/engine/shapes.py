@@ -53,7 +53,8 @@ STAGES: tuple[Case, ...] = (
         "SELECT s.sid, t.k FROM (SELECT id AS k FROM db.dup UNION ALL SELECT class FROM db.obj) t JOIN db.src s ON t.k = s.sid"
     ),
     same(
-        "SELECT o.id FROM db.obj o LEFT JOIN (SELECT oid AS k FROM db.src EXCEPT SELECT id FROM db.dup) t ON o.id = t.k AND t.k > 0"
+        "SELECT o.id FROM db.obj o LEFT JOIN (SELECT oid AS k FROM db.src EXCEPT SELECT id FROM db.dup) t"
+        " ON o.id = t.k AND t.k > 0"
     ),
     same("SELECT id FROM db.obj WHERE id IN (SELECT id FROM db.dup UNION SELECT band FROM db.bands)"),
     same("SELECT count(*) FROM db.obj WHERE mag > (SELECT min(mag) FROM db.obj WHERE id IN (SELECT oid FROM db.src))"),
@@ -163,7 +164,8 @@ WINDOWS: tuple[Case, ...] = (
     same("SELECT class, count(*) AS n, rank() OVER (ORDER BY count(*) DESC) AS place FROM db.obj GROUP BY class"),
     same("SELECT class, sum(count(*)) OVER () AS total FROM db.obj GROUP BY class"),
     same(
-        "SELECT t.id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY mag DESC, id) AS k FROM db.obj WHERE mag > 0) t WHERE t.k = 1"
+        "SELECT t.id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY mag DESC, id) AS k FROM db.obj"
+        " WHERE mag > 0) t WHERE t.k = 1"
     ),
     same("SELECT oid, sid FROM db.src ORDER BY count(*) OVER (PARTITION BY oid) DESC, sid LIMIT 5"),
 )
