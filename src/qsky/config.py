@@ -11,6 +11,7 @@ from qsky.errors import QskyError
 
 GIB = 1 << 30
 MIB = 1 << 20
+_PERMIT_BYTES_LEAST = 128 * MIB
 
 
 def setting(default: int | float, about: str, low: float, high: float) -> Any:
@@ -25,6 +26,10 @@ class Settings:
     threads: int = setting(0, "Threads for loads and queries; 0 means one per core.", 0, 1024)
     memory_bytes_max: int = setting(
         2 * GIB, "Memory for the queries of one process, divided among threads.", 128 * MIB, 1 << 50
+    )
+    interactive_threads: int = setting(1, "Threads more that run fragments of interactive queries alone.", 1, 64)
+    scan_sharers_min: int = setting(
+        3, "Queries that must wait for the same parts before these are decoded once for all.", 2, 1 << 20
     )
     # -- disk format
     chunk_rows_max: int = setting(
@@ -81,6 +86,26 @@ class Settings:
     def cores(self) -> int:
         """Threads to use: the setting, or what this process may run on."""
         return self.threads or len(os.sched_getaffinity(0))
+
+    @property
+    def permits(self) -> int:
+        """Fragments of scans that run at once: one per core, as long as each has memory to work with."""
+        return max(1, min(self.cores, self.memory_bytes_max // 2 // _PERMIT_BYTES_LEAST))
+
+    @property
+    def permit_bytes_max(self) -> int:
+        """Memory of each DuckDB under the line: half of all in equal parts."""
+        return max(self.memory_bytes_max // 2 // (self.permits + self.interactive_threads), 32 * MIB)
+
+    @property
+    def decoded_bytes_max(self) -> int:
+        """Memory for columns that are decoded once for several scans."""
+        return self.memory_bytes_max // 4
+
+    @property
+    def merge_bytes_max(self) -> int:
+        """Memory of the DuckDB that merges when one query does."""
+        return self.memory_bytes_max // 4
 
     def with_changes(self, **changes: Any) -> Settings:
         """The same settings with some replaced."""

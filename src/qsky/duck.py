@@ -37,11 +37,14 @@ class Duck:
         folders: Sequence[str] | None = None,
         macros: Sequence[str] = (),
         footers_kept: bool = False,
+        same_plan: bool = False,
     ) -> None:
         """`folders` None leaves the file system open (loads); a list allows just those and locks the instance.
 
         `footers_kept` keeps what Parquet footers say for the next query, within the memory: for files that are few,
-        never change and are asked for again.
+        never change and are asked for again. `same_plan` makes DuckDB plan without what it knows of the values, so that
+        rows from files and the same rows from Arrow are summed and grouped in the same order; it also stops it from
+        believing that a column without NaN in its Parquet statistics, which never mention NaN, has none.
         """
         config: dict[str, Any] = {"threads": threads, "autoinstall_known_extensions": False}
         config["autoload_known_extensions"] = False
@@ -56,6 +59,8 @@ class Duck:
             "SET TimeZone='UTC'",
         ):
             self._connection.execute(statement)
+        if same_plan:
+            self._connection.execute("SET disabled_optimizers='statistics_propagation'")
         if footers_kept:
             self._connection.execute("SET parquet_metadata_cache=true")
         if temp_dir is not None:
@@ -85,6 +90,18 @@ class Duck:
         """The whole answer as an Arrow table; `inputs` are Arrow tables or readers the SQL names."""
         with self._registered(inputs or {}), self._mapped():
             return self._connection.execute(sql).to_arrow_table()
+
+    def arrow_in_batches(self, sql: str, rows: int) -> pa.Table:
+        """The whole answer in batches of at most `rows`: for many rows half as dear as `arrow`, which copies them."""
+        with self._mapped():
+            return self._connection.sql(sql).to_arrow_reader(rows).read_all()
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Let SQL name an Arrow table until `unregister`."""
+        self._connection.register(name, table)
+
+    def unregister(self, name: str) -> None:
+        self._connection.unregister(name)
 
     @contextmanager
     def reader(

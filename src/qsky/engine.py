@@ -107,9 +107,9 @@ class Engine:
         self.catalog = catalog
         self.settings = settings
         self._folders: tuple[str, ...] = (str(catalog.root / PUBLIC),)
-        self._local = LocalTransport(settings.cores, self._open_duck) if transport is None else None
+        self._local = LocalTransport(settings, self._open_duck) if transport is None else None
         self._transport: Transport = transport or self._local or _impossible()
-        self._above = Above(partial(self._open_duck, False))
+        self._above = Above(self._open_merge, settings.merge_bytes_max)
         self._prepared: OrderedDict[tuple[str, str, str | None], Prepared] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -247,7 +247,9 @@ class Engine:
     def _batches(self, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The answer as a stream."""
         ends = monotonic() + self.settings.query_seconds_max if self.settings.query_seconds_max else None
-        pieces = run(plan.fragments, partial(fragment_of, plan), self._transport, self._limits(plan))
+        early_bytes_max = self.settings.merge_bytes_max // 4
+        spell = partial(fragment_of, plan)
+        pieces = run(plan.fragments, spell, self._transport, self._limits(plan), early_bytes_max)
         if plan.merge is None:
             yield from _limited((piece.table for piece in pieces), plan, schema)
             return
@@ -261,15 +263,14 @@ class Engine:
         return Limits(
             slots=slots,
             attempts_max=self.settings.fragment_attempts_max,
-            ahead_max=slots + 1 if plan.merge is None else plan.fragments + 1,
+            ahead_max=self._transport.ahead + 1 if plan.merge is None else plan.fragments + 1,
             rows_wanted=plan.rows_wanted,
             seconds_max=self.settings.query_seconds_max,
         )
 
     def _collect(self, plan: Plan, pieces: Iterator[Piece], lent: Lent) -> None:
         """Take the pieces of each scan, in order; a gathering query is stopped where it collects too much."""
-        held_max = self.settings.memory_bytes_max // 8
-        found = [lent.collect(scan.name, schema_named(scan.schema), held_max) for scan in plan.scans]
+        found = [lent.collect(scan.name, schema_named(scan.schema)) for scan in plan.scans]
         for piece in pieces:
             scan, _ = plan.scan_of(piece.number)
             found[plan.scans.index(scan)].add(piece.table)
@@ -280,14 +281,21 @@ class Engine:
     # -- DuckDB
 
     def _open_duck(self, interactive: bool) -> Duck:
+        """An instance under the line."""
+        return self._opened(self.settings.permit_bytes_max, footers_kept=interactive, same_plan=True)
+
+    def _open_merge(self, memory_bytes: int) -> Duck:
+        return self._opened(memory_bytes)
+
+    def _opened(self, memory_bytes: int, *, footers_kept: bool = False, same_plan: bool = False) -> Duck:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
-        share = self.settings.memory_bytes_max // (self.settings.cores + 2)
         duck = Duck(
-            memory_bytes=max(share, 32 << 20),
+            memory_bytes=memory_bytes,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,
-            footers_kept=interactive,
+            footers_kept=footers_kept,
+            same_plan=same_plan,
         )
         for function in ARROW_FUNCTIONS:
             duck.register_function(function.name, function.function, function.arguments, function.result)

@@ -14,12 +14,13 @@ import pyarrow as pa
 class PartFile:
     """One Parquet file by address (a path of this machine, or a URL for attached catalogues) and its size.
 
-    `lacks` names the wanted columns the file was written before; they read as NULL.
+    `lacks` names the wanted columns the file was written before; they read as NULL. `rows` 0 means not known.
     """
 
     address: str
     bytes: int
     lacks: tuple[str, ...] = ()
+    rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,23 @@ class Input:
 
     `{name}` in the SQL is replaced by a relation of exactly `columns`, which are (name, type of catalog.types); no
     files make an empty relation. `nan_columns` are floating columns in which NaN means NULL (attached catalogues:
-    their statistics ignore NaN, ours were cleaned on load).
+    their statistics ignore NaN, ours were cleaned on load). `within`, a column of the files and a half-open range of
+    it, says that the SQL uses no other rows.
     """
 
     name: str
     files: tuple[PartFile, ...]
     columns: tuple[tuple[str, str], ...]
     nan_columns: tuple[str, ...] = ()
+    within: tuple[str, int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Fragment:
     """Finished SQL for a batch of chunks. `number` orders the pieces: they are folded in this order, whoever is first.
 
-    `given` are rows of earlier queries by the name the SQL has for them.
+    `given` are rows of earlier queries by the name the SQL has for them. The SQL writes every column it uses in double
+    quotes; `*` stands only in sub-queries, and hands none on that is not named outside.
     """
 
     number: int

@@ -58,32 +58,53 @@ class Collected:
         return {self.name: self._table()}
 
 
-class Above:
-    """The instances that merge, each lent to one query at a time and kept for the next."""
+# Beside the query that merges with all the memory, others do with this part of it each, and spill.
+_SMALL_SHARE: Final = 4
 
-    def __init__(self, open_duck: Callable[[], Duck]) -> None:
+
+class Above:
+    """The instances that merge, each lent to one query at a time and kept for the next.
+
+    One has all the memory for merging. Queries that come while it is lent get smaller ones, because none can wait for
+    another: whoever reads two answers by turns would wait for himself.
+    """
+
+    def __init__(self, open_duck: Callable[[int], Duck], memory_bytes: int) -> None:
+        """`open_duck` opens an instance of so many bytes."""
         self._open_duck = open_duck
-        self._free: list[Duck] = []
+        self._memory_bytes = memory_bytes
+        self._free: dict[bool, list[Duck]] = {True: [], False: []}  # by whether it is the large one
+        self._large_lent = False
         self._lock = threading.Lock()
 
     @contextmanager
     def lent(self) -> Iterator[Lent]:
         """An instance for one query. One that was left in the middle of work is thrown away."""
         with self._lock:
-            duck = self._free.pop() if self._free else None
-        lent = Lent(duck or self._open_duck())
+            large, self._large_lent = not self._large_lent, True
+            duck = self._free[large].pop() if self._free[large] else None
+        try:
+            yield from self._lend(duck, large)
+        finally:
+            if large:
+                self._large_lent = False
+
+    def _lend(self, duck: Duck | None, large: bool) -> Iterator[Lent]:
+        memory_bytes = self._memory_bytes // (1 if large else _SMALL_SHARE)
+        lent = Lent(duck or self._open_duck(memory_bytes), memory_bytes // 2)
         try:
             yield lent
         finally:
             if lent.clean:
                 with self._lock:
-                    self._free.append(lent.duck)
+                    self._free[large].append(lent.duck)
             else:
                 lent.duck.close()
 
     def close(self) -> None:
         with self._lock:
-            ducks, self._free = self._free, []
+            ducks = [*self._free[True], *self._free[False]]
+            self._free = {True: [], False: []}
         for duck in ducks:
             duck.close()
 
@@ -96,8 +117,10 @@ _INTERRUPT_SECONDS: Final = 0.01
 class Lent:
     """One instance while one query has it."""
 
-    def __init__(self, duck: Duck) -> None:
+    def __init__(self, duck: Duck, held_bytes_max: int) -> None:
+        """`held_bytes_max` is what the pieces of each scan may take as Arrow tables."""
         self.duck = duck
+        self._held_bytes_max = held_bytes_max
         self._collected: list[Collected] = []
         self._busy = False
 
@@ -106,9 +129,9 @@ class Lent:
         """Whether the instance is as it was before: nothing running, nothing left in it."""
         return not self._busy and not any(each.spilled for each in self._collected)
 
-    def collect(self, name: str, schema: pa.Schema, held_bytes_max: int) -> Collected:
-        """A place for the pieces that merge SQL calls `name`; more than `held_bytes_max` go to DuckDB."""
-        self._collected.append(Collected(self.duck, name, schema, held_bytes_max))
+    def collect(self, name: str, schema: pa.Schema) -> Collected:
+        """A place for the pieces that merge SQL calls `name`; what is too much for Arrow tables goes to DuckDB."""
+        self._collected.append(Collected(self.duck, name, schema, self._held_bytes_max))
         return self._collected[-1]
 
     def stream(

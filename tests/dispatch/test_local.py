@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from qsky.config import Settings
 from qsky.dispatch.local import LocalTransport
 from qsky.dispatch.run import run
 from qsky.dispatch.state import Failed, Limits
@@ -22,7 +23,7 @@ ENDLESS = "SELECT sum(sqrt(a.range * b.range)) AS s FROM range(1000000) a, range
 
 @pytest.fixture
 def transport() -> Iterator[LocalTransport]:
-    made = LocalTransport(2, lambda interactive: Duck())
+    made = LocalTransport(Settings(threads=2), lambda interactive: Duck())
     yield made
     made.close()
 
@@ -72,12 +73,13 @@ def test_cancel_again_and_again_never_hits_the_next_attempt(transport: LocalTran
     for attempt in range(40):
         old: Mailbox = SimpleQueue()
         new: Mailbox = SimpleQueue()
-        transport.submit(attempt, endless(0), old)
-        transport.submit(attempt, endless(0), old)
+        transport.submit(2 * attempt, endless(0), old)
+        transport.submit(2 * attempt + 1, endless(0), old)
         transport.submit(attempt, number(3), new)
         if attempt % 2:
             Event().wait(0.002)
-        transport.cancel(attempt, old)
+        transport.cancel(2 * attempt, old)
+        transport.cancel(2 * attempt + 1, old)
         report = new.get(timeout=5)
         assert isinstance(report, Brought), report
 
@@ -100,7 +102,7 @@ def test_a_duckdb_that_cannot_be_opened_is_reported() -> None:
     def broken(interactive: bool) -> Duck:
         raise QskyError("disk-full", "no room")
 
-    transport = LocalTransport(1, broken)
+    transport = LocalTransport(Settings(threads=1), broken)
     mailbox: Mailbox = SimpleQueue()
     transport.submit(0, number(1), mailbox)
     report = mailbox.get(timeout=2)

@@ -151,7 +151,8 @@ WINDOWS: tuple[Case, ...] = (
     same("SELECT class, count(*) AS n, rank() OVER (ORDER BY count(*) DESC) AS place FROM db.obj GROUP BY class"),
     same("SELECT class, sum(count(*)) OVER () AS total FROM db.obj GROUP BY class"),
     same(
-        "SELECT t.id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY mag DESC, id) AS k FROM db.obj WHERE mag > 0) t WHERE t.k = 1"
+        "SELECT t.id FROM (SELECT id, row_number() OVER (PARTITION BY class ORDER BY mag DESC, id) AS k"
+        " FROM db.obj WHERE mag > 0) t WHERE t.k = 1"
     ),
     same("SELECT oid, sid FROM db.src ORDER BY count(*) OVER (PARTITION BY oid) DESC, sid LIMIT 5"),
 )

@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -132,9 +131,8 @@ def test_merging_more_than_memory_holds_spills(sky: MadeSky) -> None:
     with engine_over(sky) as plain:
         expected = plain.query(text).arrow()
     with engine_over(sky) as engine:
-        object.__setattr__(engine.settings, "memory_bytes_max", 8 * 100)
-        engine._above._open_duck = partial(plain._open_duck, False)
-        engine._local._open_duck = plain._open_duck  # type: ignore[union-attr]
+        engine._above._memory_bytes = 200
+        engine._above._open_duck = lambda memory_bytes: plain._open_duck(False)
         assert engine.query(text).arrow().equals(expected)
 
 
@@ -245,13 +243,12 @@ def test_a_scan_holds_a_lease_while_it_reads(sky: MadeSky, engine: Engine) -> No
 def test_a_failure_after_spilling_leaves_nothing_behind(sky: MadeSky) -> None:
     heavy = "SELECT count(*) FROM db.src a JOIN db.det b ON a.sid = b.sid WHERE a.f > -100 AND b.f > -100"
     with engine_over(sky, gather_bytes_max=9000, fragment_chunks_max=1) as engine:
-        object.__setattr__(engine.settings, "memory_bytes_max", 8 * 100)
+        engine._above._memory_bytes = 200
         whole = engine_over(sky)
-        engine._above._open_duck = partial(whole._open_duck, False)
-        engine._local._open_duck = whole._open_duck  # type: ignore[union-attr]
+        engine._above._open_duck = lambda memory_bytes: whole._open_duck(False)
         for _ in range(2):
             assert refused(engine, heavy).code.name == "limit-gather"
-        assert engine._above._free == []
+        assert not any(engine._above._free.values())
 
 
 @pytest.mark.parametrize(

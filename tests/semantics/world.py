@@ -141,7 +141,7 @@ class Ours:
 
     def printed(self, text: str, lang: str = "mysql") -> str:
         """The SQL that an expression becomes. Raises what bind raises."""
-        query = bind_text(f"SELECT {text} FROM t", lang, OneTable(), Settings(), "semantics")
+        query = bind_text(f"SELECT {text} FROM t", lang, OneTable(), Settings(), "semantics").query
         shown = in_session(as_value(query.items[0].expression), Session(NOW, "semantics", "qsky"))
         return print_expression(shown, lambda ref: f'"{ref.column}"')
 

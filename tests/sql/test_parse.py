@@ -104,7 +104,9 @@ def test_long_chains_of_and_and_or_are_no_nesting(world: Any) -> None:
         assert query.where is not None
         assert query.where.operator == word  # type: ignore[attr-defined]
         assert _depth(query.where) < 20
-    flat = bind_text("SELECT 1 FROM star WHERE n = 1 AND (n = 2 AND n = 3) AND n = 4", "mysql", world, SETTINGS, "sky").query
+    flat = bind_text(
+        "SELECT 1 FROM star WHERE n = 1 AND (n = 2 AND n = 3) AND n = 4", "mysql", world, SETTINGS, "sky"
+    ).query
     assert [part.right.value for part in conjuncts(flat.where)] == [1, 2, 3, 4]  # type: ignore[attr-defined]
 
 

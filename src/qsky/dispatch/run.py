@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final
 
+from qsky.dispatch.early import Early
 from qsky.dispatch.state import (
     Arrived,
     Begin,
@@ -31,18 +32,26 @@ from qsky.fragment import Fragment, Piece
 
 # A wait this long changes nothing; it is short so that a missed wake-up does no harm.
 _WAIT_SECONDS_MAX: Final = 1.0
+_EARLY_BYTES_MAX: Final = 64 << 20
 
 
 class Running:
     """One query on its way."""
 
-    def __init__(self, fragments: int, spell: Callable[[int], Fragment], transport: Transport, limits: Limits) -> None:
+    def __init__(
+        self,
+        fragments: int,
+        spell: Callable[[int], Fragment],
+        transport: Transport,
+        limits: Limits,
+        early_bytes_max: int,
+    ) -> None:
         self._machine = Dispatch(fragments, limits)
         self._spell = spell
         self._transport = transport
         self._mailbox: Mailbox = SimpleQueue()
         self._arrived: dict[int, Piece] = {}  # by attempt, until kept or dropped
-        self._kept: dict[int, Piece] = {}  # by fragment, until taken
+        self._kept = Early(early_bytes_max)  # by fragment, until taken
         self._needed: int | None = None
 
     def pieces(self) -> Iterator[Piece]:
@@ -52,13 +61,14 @@ class Running:
             self._handle(Begin(monotonic()))
             while self._needed is None or number < self._needed:
                 if number in self._kept:
-                    yield self._kept.pop(number)
+                    yield self._kept.take(number)
                     number += 1
                     self._handle(Taken())
                 else:
                     self._wait()
         finally:
             self._handle(Cancel(), quietly=True)
+            self._kept.close()
 
     def _wait(self) -> None:
         deadline = self._machine.deadline
@@ -82,7 +92,7 @@ class Running:
             if isinstance(order, Run):
                 self._transport.submit(order.attempt, self._spell(order.fragment), self._mailbox)
             elif isinstance(order, Keep):
-                self._kept[order.fragment] = self._arrived.pop(order.attempt)
+                self._kept.put(order.fragment, self._arrived.pop(order.attempt))
             elif isinstance(order, Drop):
                 self._arrived.pop(order.attempt, None)
                 self._transport.cancel(order.attempt, self._mailbox)
@@ -92,6 +102,15 @@ class Running:
                 raise order.error
 
 
-def run(fragments: int, spell: Callable[[int], Fragment], transport: Transport, limits: Limits) -> Iterator[Piece]:
-    """The pieces of a query's fragments in order; `spell` makes the fragment of a number when it is sent."""
-    return Running(fragments, spell, transport, limits).pieces()
+def run(
+    fragments: int,
+    spell: Callable[[int], Fragment],
+    transport: Transport,
+    limits: Limits,
+    early_bytes_max: int = _EARLY_BYTES_MAX,
+) -> Iterator[Piece]:
+    """The pieces of a query's fragments in order; `spell` makes the fragment of a number when it is sent.
+
+    Pieces that come before their turn take at most `early_bytes_max` of memory, the others wait in files.
+    """
+    return Running(fragments, spell, transport, limits, early_bytes_max).pieces()

@@ -34,6 +34,11 @@ class Transport(Protocol):
         """How many attempts of one query are worth having out at once."""
         ...
 
+    @property
+    def ahead(self) -> int:
+        """How many of them keep it busy, where pieces must not pile up before who takes them one by one."""
+        ...
+
     def submit(self, attempt: int, fragment: Fragment, mailbox: Mailbox) -> None:
         """Run a fragment somewhere. Its end is reported to the mailbox, once; attempts are numbered per mailbox."""
         ...

@@ -93,7 +93,9 @@ def _input(reading: Reading, batch: Batch, cells: Cells | None, name: str) -> In
             places = overlap.of_leaves(batch.starts)
             files += _files(ref, meeting(overlap, places, cells), overlap=True)
     floats = tuple(column for column, kind in columns_read(ref) if kind in ("FLOAT", "DOUBLE"))
-    return Input(name, files, columns_read(ref), floats if ref.table.attached else ())
+    cut = reading.role == "own" and ref.cell_column and batch.cut != (0, CELLS_29) and not batch.orphans
+    within = (ref.cell_column, *batch.cut) if cut else None
+    return Input(name, files, columns_read(ref), floats if ref.table.attached else (), within)
 
 
 def _places(reading: Reading, batch: Batch, cells: Cells | None) -> Ints:
@@ -109,9 +111,10 @@ def _files(ref: Ref, places: Ints, *, overlap: bool = False) -> tuple[PartFile, 
     wanted = {name for name, _ in columns_read(ref)}
     lacks = [tuple(name for name in names if name in wanted) for names in parts.lacks]
     addresses = ref.snapshot.addresses(places, overlap=overlap)
-    sizes, schemas = parts.bytes[places].tolist(), parts.schema_ids[places].tolist()
+    sizes, schemas, rows = (array[places].tolist() for array in (parts.bytes, parts.schema_ids, parts.rows))
     return tuple(
-        PartFile(address, size, lacks[schema]) for address, size, schema in zip(addresses, sizes, schemas, strict=True)
+        PartFile(address, size, lacks[schema], count)
+        for address, size, schema, count in zip(addresses, sizes, schemas, rows, strict=True)
     )
 
 

@@ -34,7 +34,8 @@ from qsky.sql.query import (
     table_refs,
 )
 from qsky.sql.scope import Alias, CatalogView, Scope, Source
-from qsky.sql.source import Joined, Surroundings, Tables, bind_from, check_revisions, ctes_of, refuse_other_args
+from qsky.sql.source import Joined, bind_from
+from qsky.sql.tables import Surroundings, Tables, check_revisions, ctes_of, refuse_other_args
 from qsky.sql.types import NULL
 
 _SELECT_ARGS: Final = {

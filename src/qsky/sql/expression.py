@@ -15,10 +15,9 @@ from sqlglot import exp
 
 from qsky.errors import QskyError
 from qsky.sql import operators as op
-from qsky.sql.aggregates import FORMS, aggregate_named, bind_aggregate
+from qsky.sql.aggregate_terms import AGGREGATE_TERMS
 from qsky.sql.calls import bind_call
 from qsky.sql.casts import cast_to
-from qsky.sql.dialect import GroupConcat
 from qsky.sql.parse import Parsed
 from qsky.sql.query import (
     Between,
@@ -28,13 +27,12 @@ from qsky.sql.query import (
     InList,
     IsNull,
     Literal_,
-    Order,
     Unary,
     walk,
 )
 from qsky.sql.scope import Alias, Scope
-from qsky.sql.source import Cte, Tables, refuse_other_args
 from qsky.sql.subquery import bind_exists, bind_in, bind_quantified, bind_value
+from qsky.sql.tables import Cte, Tables, refuse_other_args
 from qsky.sql.terms import TERMS, row_equality, row_in, shifted
 from qsky.sql.types import NULL, family, is_text
 from qsky.sql.windows import bind_window
@@ -290,12 +288,16 @@ def _is(self: Binder, node: Any) -> Expression:
     raise self.error(node, "syntax", "IS must be followed by NULL, TRUE or FALSE.")
 
 
+# The subject of CASE is written out in every branch; a CASE inside a CASE would grow without end.
+_CASE_NODES_MAX: Final = 5000
+
+
 def _case(self: Binder, node: Any) -> Expression:
     self.only(node, "this", "ifs", "default")
     subject = self.bind(node.this) if node.this is not None else None
-    if subject is not None and any(isinstance(part, Case) for part in walk(subject)):
+    if subject is not None and len(list(walk(subject))) * len(node.args["ifs"]) > _CASE_NODES_MAX:
         hint = "Write CASE WHEN condition THEN ... instead."
-        raise self.error(node, "not-supported", "CASE of a CASE is not supported.", hint)
+        raise self.error(node, "not-supported", "The subject of CASE is too long to be compared so often.", hint)
     conditions, values = [], []
     for branch in node.args["ifs"]:
         if subject is None:
@@ -336,41 +338,6 @@ def _negative(self: Binder, node: Any) -> Expression:
 def _power(self: Binder, node: Any) -> Expression:
     call = exp.Anonymous(this="POW", expressions=[node.this, node.expression])
     return bind_call(self, call)
-
-
-def _within_group(self: Binder, node: Any) -> Expression:
-    """PERCENTILE_CONT(q) WITHIN GROUP (ORDER BY x)."""
-    call, orders = node.this, node.expression.expressions
-    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous) else None
-    if form is None or form.name not in ("QUANTILE_CONT", "QUANTILE_DISC") or len(orders) != 1:
-        raise self.error(node, "not-supported", "WITHIN GROUP can follow only PERCENTILE_CONT and PERCENTILE_DISC.")
-    if orders[0].args.get("desc"):
-        raise self.error(node, "not-supported", "WITHIN GROUP (ORDER BY ... DESC) is not supported; use 1 - q.")
-    swapped = exp.Anonymous(this=call.this, expressions=[orders[0].this, *call.expressions])
-    swapped.meta.update(call.meta)
-    return bind_aggregate(self, swapped, form)
-
-
-def _filtered(self: Binder, node: Any) -> Expression:
-    """aggregate(...) FILTER (WHERE ...)."""
-    call = node.this
-    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous) else None
-    if form is None:
-        raise self.error(node, "syntax", "FILTER can follow only an aggregate.")
-    condition = self.within_aggregate().predicate(node.expression.this)
-    return bind_aggregate(self, call, form, condition=condition)
-
-
-def _group_concat(self: Binder, node: Any) -> Expression:
-    """GROUP_CONCAT(DISTINCT a, b ORDER BY c SEPARATOR ',') as sql.dialect reads it."""
-    inner = self.within_aggregate()
-    orders = [
-        Order(
-            op.without_case(op.as_value(inner.bind(o.this))), bool(o.args.get("desc")), bool(o.args.get("nulls_first"))
-        )
-        for o in node.args.get("order") or ()
-    ]
-    return bind_aggregate(self, node, FORMS["GROUP_CONCAT"], orders)
 
 
 _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
@@ -418,8 +385,6 @@ _BINDERS: Final[dict[type[Any], Callable[[Binder, Any], Expression]]] = {
     exp.Subquery: bind_value,
     exp.Exists: bind_exists,
     exp.Window: bind_window,
-    exp.WithinGroup: _within_group,
-    exp.Filter: _filtered,
-    GroupConcat: _group_concat,
+    **AGGREGATE_TERMS,
     **TERMS,
 }

@@ -64,6 +64,8 @@ def find_function(name: str, lang: str, arguments: int) -> Function | None:
         wanted = "LOG10" if lang == "duckdb" else "LN"
     if wanted == "ATAN" and arguments == 2:
         wanted = "ATAN2"
+    if wanted == "LOCATE" and arguments == 2:
+        wanted = "LOCATE_FIRST"
     if wanted in ("SCISQL_ANGSEP", "ANGSEP") and arguments == 6:
         wanted = "QSKY_ANGSEPVECTORS"
     if wanted in ("EPOCH_RA", "EPOCH_DEC") and arguments == 8:

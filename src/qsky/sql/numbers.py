@@ -20,6 +20,9 @@ MATHS: Final = (
     Function("CEIL", "n", "whole", "ceil(CAST({0} AS DOUBLE))", "CAST({0} AS BIGINT)"),
     _rounding("ROUND", "n?i", "round"),
     _rounding("ROUND_EVEN", "n?i", "round_even"),
+    # of a decimal with a scale, to constant digits: in decimal arithmetic
+    double("ROUND_DECIMAL", "CAST(round({0}, CAST({1:0} AS INTEGER)) AS DOUBLE)", "n?i"),
+    double("TRUNCATE_DECIMAL", "CAST(trunc({0}, CAST({1:0} AS INTEGER)) AS DOUBLE)", "n?i"),
     _rounding("TRUNCATE", "n?i", "trunc"),
     double("SQRT", when("{0} >= 0", "sqrt({0})")),
     double("CBRT", "cbrt({0})"),

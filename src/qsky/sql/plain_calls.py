@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from qsky.sql.expression import Binder
 
 _LATER: Final = frozenset({"UUID"})
+_OF_DIGITS: Final = frozenset({"ROUND", "TRUNCATE", "FORMAT"})
 # What compares texts: by lower case where a column says so.
-_IN_ANY_CASE: Final = frozenset({"INSTR", "LOCATE", "STRCMP", "FIND_IN_SET"})
+_IN_ANY_CASE: Final = frozenset({"INSTR", "LOCATE", "LOCATE_FIRST", "STRCMP", "FIND_IN_SET"})
 # What scisql has for its own index, which Qsky does without.
 _OF_HTM: Final = frozenset({"S2CPOLYHTMRANGES", "S2CIRCLEHTMRANGES"})
 
@@ -108,6 +109,8 @@ def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -
         shifted = _cell_of_director(self, arguments)
         if shifted is not None:
             return shifted
+    if function.name in _OF_DIGITS:
+        function, arguments = _in_decimals(function, arguments)
     if function.name == "ROUND" and self.parsed.lang != "duckdb" and not op.is_decimal(arguments[0]):
         function = FUNCTIONS["ROUND_EVEN"]
     if function.name == "scisql_s2PtInCPoly" and not all(op.is_literal_number(a) for a in arguments[2:]):
@@ -123,6 +126,17 @@ def _typed_call(self: Binder, function: Function, arguments: list[Expression]) -
     elif function.result == "whole":
         kind = "BIGINT" if is_exact(arguments[0].type) else "DOUBLE"
     return Call(type=kind, function=function.name, arguments=tuple(arguments))
+
+
+def _in_decimals(function: Function, arguments: list[Expression]) -> tuple[Function, list[Expression]]:
+    """Halves of a stored decimal are halves; as DOUBLE they would be a little more or less."""
+    kind = arguments[0].type
+    constant = all(isinstance(argument, Literal_) and argument.value is not None for argument in arguments[1:])
+    if not (constant and kind.startswith("DECIMAL(") and not is_exact(kind)):
+        return function, arguments
+    if function.name != "FORMAT":
+        return FUNCTIONS[f"{function.name}_DECIMAL"], arguments
+    return function, [Call(type="DOUBLE", function="ROUND_DECIMAL", arguments=tuple(arguments)), arguments[1]]
 
 
 def _cell_of_director(self: Binder, arguments: list[Expression]) -> Expression | None:

@@ -335,26 +335,6 @@ def free_columns(query: Query) -> tuple[ColumnRef, ...]:
     return tuple(dict.fromkeys(part for part in parts if isinstance(part, ColumnRef) and part.table not in own))
 
 
-def stages_read(query: Query) -> tuple[int, ...]:
-    """The numbers of the stages a query reads, sorted."""
-    queries = [query, *(part.query for part in query.nested if part.query is not None)]
-    found: set[int] = set()
-    for each in queries:
-        for leaf in sources_of(each.source):
-            found |= set(_stages_of(leaf))
-        parts = (part for expression in expressions_of(each) for part in walk(expression))
-        found |= {part.stage for part in parts if isinstance(part, SubQuery) and part.stage is not None}
-    return tuple(sorted(found))
-
-
-def _stages_of(leaf: TableRef | GivenRef | Combined) -> Iterator[int]:
-    if isinstance(leaf, GivenRef):
-        yield leaf.stage
-    elif isinstance(leaf, Combined):
-        yield from _stages_of(leaf.left)
-        yield from _stages_of(leaf.right)
-
-
 def walk(expression: Expression) -> Iterator[Expression]:
     """The expression and everything inside it, outside first."""
     yield expression

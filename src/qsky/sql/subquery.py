@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from qsky.sql import operators as op
 from qsky.sql.query import Expression, Query, SubQuery, SubQueryForm, free_columns
-from qsky.sql.source import Surroundings, refuse_other_args
+from qsky.sql.tables import Surroundings, refuse_other_args
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder

@@ -26,10 +26,10 @@ def _padded(name: str) -> Function:
     return _text(name, "si?s", when(f"{{1}} >= 0 AND {pad} IS NOT NULL", cut))
 
 
-_FROM: Final = "CAST({2:1} AS BIGINT)"
+_FROM: Final = "CAST({2} AS BIGINT)"
 _FOUND: Final = f"strpos(substr({{1}}, {_FROM}), {{0}})"
 _LOCATE: Final = (
-    f"CASE WHEN {_FROM} < 1 OR {_FROM} > length({{1}}) + 1 THEN strpos({{1}}, {{0}}) * 0"
+    f"CASE WHEN {_FROM} < 1 OR {_FROM} > length({{1}}) THEN strpos({{1}}, {{0}}) * 0"
     f" WHEN {_FOUND} = 0 THEN 0 ELSE {_FOUND} + {_FROM} - 1 END"
 )
 _INSERTED: Final = (
@@ -100,7 +100,8 @@ _PARTS: Final = (
 
 _SEARCH: Final = (
     Function("INSTR", "ss", "BIGINT", "strpos({0}, {1})"),
-    Function("LOCATE", "ss?i", "BIGINT", _LOCATE),
+    Function("LOCATE_FIRST", "ss", "BIGINT", "strpos({1}, {0})"),
+    Function("LOCATE", "ssi", "BIGINT", _LOCATE),
     Function("STRCMP", "ss", "INTEGER", "CASE WHEN {0} < {1} THEN -1 WHEN {0} > {1} THEN 1 WHEN {0} = {1} THEN 0 END"),
     Function("FIND_IN_SET", "ss", "BIGINT", when(
         "{0} IS NOT NULL AND {1} IS NOT NULL",

@@ -9,7 +9,7 @@ from sqlglot import exp
 from qsky.sql import operators as op
 from qsky.sql.aggregates import aggregate_arguments, aggregate_named, result_type
 from qsky.sql.query import Expression, Literal_, Order, Window
-from qsky.sql.source import refuse_other_args
+from qsky.sql.tables import refuse_other_args
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
