@@ -288,7 +288,8 @@ class _Clauses:
                 raise self.parsed.error(limit, "syntax", "ADQL has no LIMIT.", "Write SELECT TOP n ...")
             refuse_other_args(self.parsed, limit, {"expression", "offset"}, "LIMIT")
             offset = limit.args.get("offset") or offset
-        most = self._count(limit.expression, "LIMIT") if limit is not None else None
+        word = "TOP" if self.parsed.lang == "adql" else "LIMIT"
+        most = self._count(limit.expression, word) if limit is not None else None
         skipped = offset.expression if isinstance(offset, exp.Offset) else offset
         return most, self._count(skipped, "OFFSET") if skipped is not None else 0
 

@@ -19,6 +19,7 @@ from sqlglot.tokens import Token, TokenType
 
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.sql.clauses import check_clauses
 from qsky.sql.dialect import ITEM_START, LANGS, TITLES, Lang, PlacedError, tokenize, tree_of
 from qsky.sql.query import Place
 from qsky.sql.reserved import RESERVED
@@ -31,9 +32,25 @@ _NEAR_CHARACTERS: Final = 30
 # Operators that sqlglot reads in every dialect and that a language does not have.
 _FOREIGN: Final[dict[str, frozenset[str]]] = {
     "mysql": frozenset({"==", "::", "[", "**", "^="}),
-    "adql": frozenset({"==", "::", "[", "**", "^=", "%", "<=>", "&&", "//", ":="}),
+    "adql": frozenset(
+        {"==", "::", "[", "{", "**", "^=", "%", "<=>", "&&", "//", ":=", "!", "`", "#", "@", "->", "->>"}
+    ),
     "duckdb": frozenset(),
 }
+# Constructs of the other languages, and what their users call them.
+_NOT_ADQL: Final[dict[type[Any], str]] = {
+    exp.IntDiv: "DIV",
+    exp.RegexpLike: "REGEXP or RLIKE",
+    exp.Glob: "GLOB",
+    exp.SimilarTo: "SIMILAR TO",
+    exp.Tuple: "rows of values",
+    exp.Lock: "FOR UPDATE or FOR SHARE",
+    exp.BitwiseLeftShift: "operator <<",
+    exp.BitwiseRightShift: "operator >>",
+}
+# Words that ADQL reserves, so that they are no names, and gives no meaning.
+_WORDS_NOT_ADQL: Final = frozenset({"COLLATE", "FETCH", "INTERVAL", "INTO"})
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -84,6 +101,7 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
     _check_size(found, text, settings)
     _check_comments(found, text, known)
     _check_operators(found, text, known)
+    check_clauses(found, partial(_fail, text))
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
     trees = _trees(found, text, known, settings.sql_depth_max)
@@ -92,6 +110,7 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
     parsed = Parsed(text, known, tree, revisions)
     if known == "adql":
         _check_reserved(parsed)
+        _check_constructs(parsed)
     return parsed
 
 
@@ -101,6 +120,16 @@ def _check_reserved(parsed: Parsed) -> None:
         if node.name.upper() in RESERVED and not node.quoted:
             hint = f'Write it in double quotes: "{node.name}".'
             raise parsed.error(node, "syntax", f"{node.name} is a reserved word of ADQL and cannot be a name.", hint)
+
+
+def _check_constructs(parsed: Parsed) -> None:
+    """Refuse what sqlglot reads in every dialect and ADQL does not have."""
+    for node in parsed.tree.walk():
+        foreign = _NOT_ADQL.get(type(node))
+        if isinstance(node, exp.Join) and (node.kind in ("SEMI", "ANTI") or "STRAIGHT" in node.kind):
+            foreign = f"{node.kind} JOIN" if "STRAIGHT" not in node.kind else "STRAIGHT_JOIN"
+        if foreign:
+            raise parsed.error(node, "syntax", f"ADQL has no {foreign}.")
 
 
 def _known(lang: str) -> Lang:
@@ -133,6 +162,9 @@ def _tokens(text: str, lang: Lang) -> list[Token]:
 def _unreadable(said: str, text: str, lang: Lang) -> QskyError:
     """What a tokenizer's message means for the user."""
     found = re.search(r"Missing (.+) from \d+:(\d+)", said)
+    if found is None and text.rfind("/*") > text.rfind("*/"):
+        sentence = f"The query is not valid {TITLES[lang]}: the comment here is never closed."
+        return _fail(text, text.rfind("/*"), "syntax", sentence)
     if found is None:
         return QskyError("syntax", f"The query is not valid {TITLES[lang]}: it cannot be read.")
     sentence = f"The query is not valid {TITLES[lang]}: the {found[1]} here is never closed."
@@ -204,8 +236,36 @@ def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
             raise _fail(text, token.start, "not-supported", "INTO is not supported: a SELECT writes nothing.")
         if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
+        if lang == "adql":
+            _check_word(token, text)
     for token, following in pairwise(found):
         _check_neighbours(token, following, text, lang)
+        if lang == "adql":
+            _check_adql_neighbours(token, following, text)
+
+
+def _check_word(token: Token, text: str) -> None:
+    """Refuse a word that ADQL's alphabet does not spell, or that it reserves for nothing."""
+    if token.token_type is TokenType.VAR and not _NAME.fullmatch(token.text):
+        hint = "Names are letters, digits and underscores, or anything in double quotes."
+        raise _fail(text, token.start, "syntax", f"{token.text} is no name in ADQL.", hint)
+    if token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER) and token.text.upper() in _WORDS_NOT_ADQL:
+        raise _fail(text, token.start, "syntax", f"ADQL has no {token.text.upper()}.")
+
+
+def _check_adql_neighbours(token: Token, following: Token, text: str) -> None:
+    """Refuse a text where a name belongs, and a number that runs into a name."""
+    kinds = (token.token_type, following.token_type)
+    named = (TokenType.VAR, TokenType.IDENTIFIER, TokenType.ALIAS, TokenType.FROM, TokenType.JOIN, TokenType.R_PAREN)
+    if kinds[0] in named and kinds[1] is TokenType.STRING:
+        hint = f'Names stand in double quotes: "{following.text}".'
+        raise _fail(text, following.start, "syntax", "A text in single quotes cannot stand here.", hint)
+    if kinds[0] is TokenType.USING and kinds[1] is not TokenType.L_PAREN:
+        raise _fail(text, following.start, "syntax", "USING needs names of columns in parentheses.")
+    if kinds[0] is TokenType.MOD and kinds[1] is not TokenType.L_PAREN:
+        raise _fail(text, token.start, "syntax", "ADQL has no operator MOD.", "Write MOD(x, y).")
+    if kinds == (TokenType.NUMBER, TokenType.VAR) and token.end + 1 == following.start:
+        raise _fail(text, token.start, "syntax", f"{token.text}{following.text} is not a number.")
 
 
 def _check_neighbours(token: Token, following: Token, text: str, lang: Lang) -> None:
@@ -277,10 +337,12 @@ def _reason(said: str) -> str:
     """sqlglot's complaint in our words."""
     if said.startswith("Required keyword"):
         return "something is missing"
+    if said.startswith("Expected table name"):
+        return "expected the name of a table"
     if said.startswith("Invalid expression"):
         return "something else was expected"
     said = said.removesuffix(".")
-    return said[:1].lower() + said[1:]
+    return said if said[:2].isupper() else said[:1].lower() + said[1:]
 
 
 def _select(trees: list[exp.Expression | None], text: str, lang: Lang, depth_max: int) -> exp.Query:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlglot import exp
+
 from qsky.catalog.model import HEALPIX_COLUMN, Kind
 from qsky.errors import QskyError
 from qsky.sql import operators as op
@@ -54,7 +56,8 @@ def _unknown(self: Binder, node: Any, name: str) -> QskyError:
     if name.upper().removeprefix("SCISQL_") in _OF_HTM:
         hint = "Restrict positions with qserv_areaspec_circle or qserv_areaspec_poly: Qsky finds the rows by itself."
         return self.error(node, "not-supported", f"The function {name} serves an index that Qsky does not have.", hint)
-    return self.error(node, "unknown-name", f"There is no function {name}.", near_miss(name, function_names()))
+    others = [each for each in function_names() if each.upper() != name.upper()]  # it may exist in another language
+    return self.error(node, "unknown-name", f"There is no function {name}.", near_miss(name, others))
 
 
 def _check_arity(self: Binder, node: Any, function: Function, count: int) -> None:
@@ -65,7 +68,8 @@ def _check_arity(self: Binder, node: Any, function: Function, count: int) -> Non
     wanted = f"{low}" if low == high else f"{low} or more" if high >= 1000 else f"{low} to {high}"
     around = "a position and " if function.name == "scisql_s2PtInCPoly" else ""
     wanted = f"{around}3 to 20 vertices" if polygon else f"{wanted} argument{'' if wanted == '1' else 's'}"
-    raise self.error(node, "bad-argument", f"{function.name} takes {wanted}, not {count}.")
+    same = not isinstance(node, exp.Anonymous) or node.name.upper() == function.name.upper()
+    raise self.error(node, "bad-argument", f"{function.name if same else node.name} takes {wanted}, not {count}.")
 
 
 def _lower(argument: Expression) -> Expression:

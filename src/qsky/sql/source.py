@@ -160,6 +160,10 @@ class _From:
         side, kind, method = node.side, node.kind, node.method
         if kind == "STRAIGHT" or (method and method != "NATURAL"):
             raise parsed.error(node.this, "not-supported", f"{kind or method} JOIN is not supported.")
+        if kind == "OUTER" and not side:
+            raise parsed.error(node.this, "syntax", "OUTER JOIN needs LEFT, RIGHT or FULL before it.")
+        if method == "NATURAL" and (node.args.get("on") is not None or node.args.get("using")):
+            raise parsed.error(node.this, "syntax", "A NATURAL JOIN takes neither ON nor USING.")
         missing = side in ("LEFT", "FULL")
         position = _Position(missing or self.first.plain_only, condition=side == "LEFT" or self.first.condition)
         right = self.one(node.this, position if kind not in ("SEMI", "ANTI") else _Position())
