@@ -78,7 +78,7 @@ def test_a_bomb_is_refused_by_duckdb_as_well(house: House, duck: Duck, attack: A
 @pytest.mark.parametrize("text", TEXTS[::5], ids=label)
 def test_a_merge_refuses_it(house: House, duck: Duck, text: str) -> None:
     with pytest.raises(QskyError):
-        list(Lent(duck).stream(house.filled(text), 1000, None))
+        list(Lent(duck, 1 << 20).stream(house.filled(text), 1000, None))
 
 
 @pytest.mark.parametrize("text", FILES_AND_STATEMENTS, ids=label)

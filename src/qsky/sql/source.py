@@ -37,6 +37,8 @@ from qsky.sql.tables import Cte, Surroundings, Tables, refuse_other_args
 OnBinder = Callable[[Any, Scope], Expression]
 _TABLE_ARGS: Final = {"this", "db", "alias"}
 _JOIN_ARGS: Final = {"this", "on", "using", "side", "kind", "method"}
+# Nodes of a derived table's columns above which it becomes a stage of its own.
+_WRITTEN_IN_MAX: Final = 500
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,10 @@ def _vanishes(query: Query, position: _Position) -> bool:
     if query.source is None or query.limit is not None or query.offset or query.distinct or query.aggregates:
         return False
     inside = [part for item in query.items for part in walk(item.expression)]
-    if any(isinstance(part, Window | SubQuery) or _chance(part) for part in inside):
+    # written in more than once, level for level, it would grow without end
+    if len(inside) > len(query.items) + _WRITTEN_IN_MAX or any(
+        isinstance(part, Window | SubQuery) or _chance(part) for part in inside
+    ):
         return False
     plain = all(isinstance(item.expression, ColumnRef) for item in query.items)
     return (plain or not position.plain_only) and (query.where is None or position.condition)
