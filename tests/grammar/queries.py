@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from .expressions import SHAPES, Expressions, Relation, Scope
 from .node import NOTHING, Node, listed, node
@@ -251,7 +252,7 @@ class Grammar:
         self.sources.ctes = [] if self.chance(0.7) else held
         source = self.sources.make(few=self.chance(0.8))
         bound = self._bound(scope, source) if self.chance(0.5) else NOTHING
-        source = Source(source.text, source.scope, (*source.where, *((bound,) if bound is not NOTHING else ())), source.inner)
+        source = replace(source, where=(*source.where, *((bound,) if bound is not NOTHING else ())))
         made = self._of_kind(scope, source, kind)
         self.expressions.outer, self.below, self.sources.ctes = before, self.below - 1, held
         return made

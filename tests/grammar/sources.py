@@ -34,6 +34,8 @@ class Source:
     scope: Scope
     where: tuple[Node, ...] = ()
     inner: bool = True
+    crossed: Node | None = None
+    """The same without a comma: a comma binds less than JOIN, so nothing can be joined behind it."""
 
 
 @dataclass
@@ -78,13 +80,14 @@ class Sources:
     def _joined(self, left: Source, right: tuple[Node, Relation], on: Node, kind: str) -> Source:
         """A join, with a further predicate in ON now and then; inner ones also by comma."""
         text, relation = right
-        scope = (*left.scope, relation)
+        scope, before = (*left.scope, relation), left.crossed or left.text
         if kind == "JOIN" and left.inner and self.rng.random() < 0.3:
-            return Source(node("", "[0], [1]", left.text, text), scope, (*left.where, on))
+            crossed = node("", "[0] CROSS JOIN [1]", before, text)
+            return Source(node("", "[0], [1]", left.text, text), scope, (*left.where, on), crossed=crossed)
         parts = [on]
         if self.rng.random() < 0.3:
             parts.append(self.predicate(scope) if kind != "FULL JOIN" else self.predicate((relation,)))
-        made = node("", f"[0] {kind} [1] ON [2]", left.text, text, listed(parts, " AND ", least=1))
+        made = node("", f"[0] {kind} [1] ON [2]", before, text, listed(parts, " AND ", least=1))
         return Source(made, scope, left.where, left.inner and kind == "JOIN")
 
     def _equal(self, one: Relation, column: str, other: Relation, column2: str) -> Node:
@@ -129,7 +132,7 @@ class Sources:
             (one, two)
             for one in ("id", "class", "sid", "oid", "band", "name")
             for two in ("id", "class", "sid", "oid", "band", "name")
-            if TYPES(source.scope[0], one) == TYPES(right[1], two) != ""
+            if kind_of(source.scope[0], one) == kind_of(right[1], two) != ""
             and (one in right[1].unique or two in right[1].unique or one in source.scope[0].unique)
         ]
         if not pairs:
@@ -168,7 +171,7 @@ class Sources:
         also = source.where
         if one == other and self.rng.random() < 0.7:
             also = (*also, node("", f"{left.alias}.id {self.rng.choice(('<', '<>', '<='))} {right[1].alias}.id"))
-        return Source(source.text, source.scope, also, source.inner)
+        return Source(source.text, source.scope, also, source.inner, source.crossed)
 
     def _near3(self) -> Source:
         """Three tables: a chain of neighbours, or neighbours and a child or a small table."""
@@ -196,7 +199,7 @@ class Sources:
         """A derived table joined to a table, either side first."""
         one, other = self.table(), self.derived(self.alias())
         keys = [name for name, kind in other[1].columns.items() if kind == "int"]
-        if not keys or TYPES(one[1], one[1].unique[0]) != "int":
+        if not keys or kind_of(one[1], one[1].unique[0]) != "int":
             return Source(other[0], (other[1],))
         left, right = self.rng.sample((one, other), 2)
         of = {one[1].alias: one[1].unique[0], other[1].alias: self.rng.choice(keys)}
@@ -223,7 +226,7 @@ class Sources:
         return self._joined(source, right, on, self._kind())
 
 
-def TYPES(relation: Relation, column: str) -> str:
+def kind_of(relation: Relation, column: str) -> str:
     return relation.columns.get(column, "")
 
 

@@ -26,7 +26,7 @@ from qsky.sql.query import (
     expressions_of,
     sources_of,
 )
-from qsky.sql.statement import given_name
+from qsky.sql.statement import combined_text, given_name
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def all_tables(query: Query) -> tuple[TableRef, ...]:
 def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) -> dict[str, Ref]:
     """The references of a query by alias, in the order of FROM, each with the columns the query reads of it."""
     queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
-    leaves = [leaf for each in queries for leaf in sources_of(each.source) if not isinstance(leaf, Combined)]
+    leaves = [leaf for each in queries for leaf in sources_of(each.source)]
     used: dict[str, set[str]] = {leaf.alias: set() for leaf in leaves}
     for expression in (expression for each in queries for expression in expressions_of(each)):
         for alias, column in columns_in(expression):
@@ -109,7 +109,7 @@ def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) 
                 used[alias].add(column)
     found = {}
     for leaf in leaves:
-        if isinstance(leaf, GivenRef):
+        if isinstance(leaf, GivenRef | Combined):
             found[leaf.alias] = _given_ref(leaf, given)
         else:
             snapshot = snapshots[leaf.alias]
@@ -117,9 +117,9 @@ def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) 
     return found
 
 
-def _given_ref(leaf: GivenRef, given: Given) -> Ref:
-    """The rows of a stage as a small table that is whole everywhere."""
-    name = given_name(leaf.stage)
+def _given_ref(leaf: GivenRef | Combined, given: Given) -> Ref:
+    """The rows of a stage, or of a set operation over stages, as a small table that is whole everywhere."""
+    name = given_name(leaf.stage) if isinstance(leaf, GivenRef) else f"({combined_text(leaf)})"
     columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
     rows = given[name].num_rows if name in given else 0
     table = Table(name, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)

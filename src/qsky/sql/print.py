@@ -309,8 +309,10 @@ def _window(self: _Printer, e: Window) -> str:
 
 
 def _unplaced(text: str) -> str:
-    """Anything but a bare number, which might be taken for a column's place."""
-    return f"({text} + 0)" if text.isdecimal() else text
+    """Anything but a bare constant: a number might be taken for a column's place, a text is refused."""
+    if text.isdecimal():
+        return f"({text} + 0)"
+    return f"({text} || '')" if text.startswith("'") and text.endswith("'") else text
 
 
 def _subquery(self: _Printer, e: SubQuery) -> str:

@@ -145,10 +145,8 @@ def from_text(source: From | None) -> str:
     """A FROM, with a hole for each table."""
     if source is None:
         return ""
-    if isinstance(source, TableRef | GivenRef):
+    if isinstance(source, TableRef | GivenRef | Combined):
         return f"{hole(source.alias)} AS {quoted(source.alias)}"
-    if isinstance(source, Combined):
-        return f"({_combined_text(source)}) AS {quoted(source.alias)}"
     left, right = from_text(source.left), from_text(source.right)
     if isinstance(source.right, Join):
         right = f"({right})"
@@ -158,9 +156,10 @@ def from_text(source: From | None) -> str:
     return f"{left} {_JOIN_WORDS[source.kind]} {right} ON ({condition})"
 
 
-def _combined_text(source: Combined | GivenRef) -> str:
+def combined_text(source: Combined | GivenRef) -> str:
+    """The rows of a set operation, or of a stage, as a SELECT."""
     if isinstance(source, GivenRef):
         columns = ", ".join(f"c{place}" for place in range(len(source.types)))
         return f"SELECT {columns} FROM {given_name(source.stage)}"
     word = f"{source.operator} ALL" if source.all else source.operator
-    return f"({_combined_text(source.left)}) {word} ({_combined_text(source.right)})"
+    return f"({combined_text(source.left)}) {word} ({combined_text(source.right)})"
