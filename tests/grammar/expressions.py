@@ -128,7 +128,7 @@ class Expressions:
                 node("int", "ABS([0])", one),
                 node("int", "(- [0])", one),
                 node("int", "CHAR_LENGTH([0])", self.of(scope, "text", depth), theirs="length([0])"),
-                node("int", "FLOOR([0])", self.of(scope, "real", depth), theirs="floor([0])::BIGINT"),
+                node("int", "CAST(FLOOR([0]) AS SIGNED)", self.of(scope, "real", depth), theirs="floor([0])::BIGINT"),
                 node("int", "SIGN([0])", self.of(scope, "real", depth)),
                 node("int", "LEAST([0], [1])", one, two, theirs=_ALL.format("least")),
                 node("int", "([0] IS NULL)", one, theirs="([0] IS NULL)::INT"),

@@ -12,11 +12,13 @@ from qsky.catalog.model import Column, IndexSegment, Kind, Table
 from qsky.catalog.snapshot import PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.plan.draft import all_tables
 from qsky.plan.model import Found, Plan
 from qsky.plan.planner import plan, probes_of
 from qsky.sky.healpix import range_of
 from qsky.sql.bind import bind
 from qsky.sql.parse import parse
+from qsky.sql.query import Statement
 
 MIB = 1 << 20
 ORDER_1 = Tiling(np.ones(48, np.uint8), np.arange(48))
@@ -89,11 +91,16 @@ def found_in(cell: int, keys: list[int]) -> Found:
     return Found(np.array([cell + key for key in known], dtype=np.int64), len(known) == len(keys))
 
 
+def bound(text: str, settings: Settings) -> Statement:
+    """The stages and the query of a text."""
+    return bind(parse(text, "mysql", settings), PaperCatalog(), "db")
+
+
 def planned(text: str, **settings: Any) -> Plan:
     """The plan of a query; every key asked for is found at the start of chunk 5."""
     chosen = Settings().with_changes(**settings)
-    query = bind(parse(text, "mysql", chosen), PaperCatalog(), "db").query
-    snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in query.tables}
+    query = bound(text, chosen).query
+    snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in all_tables(query)}
     cell = range_of(1, 5)[0]
     answers = {
         probe: found_in(cell, [key for key in probe.keys if isinstance(key, int)])
