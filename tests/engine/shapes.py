@@ -53,7 +53,8 @@ STAGES: tuple[Case, ...] = (
         "SELECT s.sid, t.k FROM (SELECT id AS k FROM db.dup UNION ALL SELECT class FROM db.obj) t JOIN db.src s ON t.k = s.sid"
     ),
     same(
-        "SELECT o.id FROM db.obj o LEFT JOIN (SELECT oid AS k FROM db.src EXCEPT SELECT id FROM db.dup) t ON o.id = t.k AND t.k > 0"
+        "SELECT o.id FROM db.obj o LEFT JOIN (SELECT oid AS k FROM db.src EXCEPT SELECT id FROM db.dup) t"
+        " ON o.id = t.k AND t.k > 0"
     ),
     same("SELECT id FROM db.obj WHERE id IN (SELECT id FROM db.dup UNION SELECT band FROM db.bands)"),
     same("SELECT count(*) FROM db.obj WHERE mag > (SELECT min(mag) FROM db.obj WHERE id IN (SELECT oid FROM db.src))"),

@@ -109,8 +109,17 @@ class Grammar:
         found = self.expressions.pick(scope, kind) if self.chance(0.6) else None
         return found or self.expressions.of(scope, kind)
 
+    def _hidden_order(self, source: Source) -> Node:
+        """By an expression that is not shown; the rest of the order makes it unique."""
+        key = self.expressions.of(source.scope, self.rng.choice(KINDS), 2)
+        found = node(
+            "", f" ORDER BY [0] DESC, {self._unique(source.scope)} LIMIT {self.rng.randint(1, 9)}", key, optional=True
+        )
+        return found if "." in key.spelled(ours=True) else NOTHING
+
     def _select(self, source: Source, items: list[Node], distinct: str = "") -> Node:
-        order = self._ordered(len(items))
+        hidden = not distinct and self.chance(0.1)
+        order = self._hidden_order(source) if hidden else self._ordered(len(items))
         clauses = (self._items(items), self._from(source), self._where(source), order)
         return node("", f"SELECT {distinct}[0][1][2][3]", *clauses)
 
@@ -145,19 +154,21 @@ class Grammar:
         return self._grouped(source, groups, items, shown=True)
 
     def _group(self, scope: Scope) -> Node:
-        kind = self.rng.choice(("int", "int", "text", "real"))
-        if self.chance(0.3):
+        kind = self.rng.choice(("int", "int", "text", "real", "ci"))
+        if kind != "ci" and self.chance(0.3):
             found = self.expressions.of(scope, kind, 2)
             return found if "." in found.ours + "".join(part.ours for part in found.parts) else self._group(scope)
         own = [r.column(name) for r in scope for name, k in r.columns.items() if k == kind]
         return self.rng.choice(own) if own else self._group(scope)
 
     def _grouped(self, source: Source, groups: list[Node], items: list[Node], *, shown: bool = False) -> Node:
-        items = [*(groups if shown else ()), *items]
+        # of texts that differ in case only, any may stand for the group
+        items = [*(group for group in groups if shown and group.sort != "ci"), *items]
         having = NOTHING
         if groups and self.chance(0.3):
             low = self.rng.randint(0, 3)
-            test = node("bool", "[0] > [1]", self._aggregate(source.scope, "int"), node("int", str(low)))
+            over = self._subquery((), "int") if self.chance(0.2) else node("int", str(low))
+            test = node("bool", "[0] > [1]", self._aggregate(source.scope, "int"), over)
             having = node("", " HAVING [0]", test, optional=True)
         clauses = [self._items(items), self._from(source), self._where(source), listed(groups, keyword=" GROUP BY ")]
         return node("", "SELECT [0][1][2][3][4][5]", *clauses, having, self._ordered(len(items)))
@@ -167,12 +178,14 @@ class Grammar:
         whole, half = self.expressions.of(scope, "int", 2), self.expressions.of(scope, "real", 2)
         text = self.expressions.of(scope, "text", 2)
         if kind == "text":
-            return self.rng.choice((node("text", "MIN([0])", text), node("text", "MAX([0])", text), self._concat(scope)))
+            return self.rng.choice(
+                (node("text", "MIN([0])", text), node("text", "MAX([0])", text), self._concat(scope))
+            )
         if kind == "int":
             some = [
                 node("int", "COUNT(*)"),
                 node("int", "COUNT([0])", text),
-                node("int", "COUNT(DISTINCT [0])", self.rng.choice((whole, text, half))),
+                node("int", "COUNT(DISTINCT [0])", self._folded(scope) or self.rng.choice((whole, text, half))),
                 node("int", "SUM([0])", whole),
                 node("int", "SUM(DISTINCT [0])", whole),
                 node("int", "MIN([0])", whole),
@@ -188,14 +201,23 @@ class Grammar:
                     of = f"{r.alias}.{r.unique[0]}, {r.alias}.{r.measured}"
                     some += [node("int", f"MIN_BY({of})"), node("int", f"MAX_BY({of})")]
             return self.rng.choice(some)
-        function = self.rng.choice(("SUM", "AVG", "MIN", "MAX", "STDDEV_POP", "VAR_SAMP", "MEDIAN", "AVG", "STDDEV_SAMP"))
+        function = self.rng.choice(
+            ("SUM", "AVG", "MIN", "MAX", "STDDEV_POP", "VAR_SAMP", "MEDIAN", "AVG", "STDDEV_SAMP")
+        )
         made = node("real", f"{function}([0])", number)
         return self.rng.choice((made, made, node("real", "QUANTILE_CONT([0], 0.25)", half)))
+
+    def _folded(self, scope: Scope) -> Node | None:
+        return self.expressions.pick(scope, "ci")
 
     def _concat(self, scope: Scope) -> Node:
         order = self._unique(scope)
         text = self.expressions.leaf(scope, "text")
-        ours = f"GROUP_CONCAT([0] ORDER BY {order} SEPARATOR ';')" if self.mysql else f"string_agg([0], ';' ORDER BY {order})"
+        ours = (
+            f"GROUP_CONCAT([0] ORDER BY {order} SEPARATOR ';')"
+            if self.mysql
+            else f"string_agg([0], ';' ORDER BY {order})"
+        )
         return node("text", ours, text, theirs=f"string_agg([0], ';' ORDER BY {order})")
 
     # -- windows
@@ -213,10 +235,14 @@ class Grammar:
         number = self.expressions.of(scope, self.rng.choice(("int", "real")), 2)
         kind = self.rng.randint(0, 3)
         if kind == 0:
-            function = self.rng.choice(("ROW_NUMBER()", "RANK()", "DENSE_RANK()", "NTILE(3)", "CUME_DIST()", "PERCENT_RANK()"))
+            function = self.rng.choice(
+                ("ROW_NUMBER()", "RANK()", "DENSE_RANK()", "NTILE(3)", "CUME_DIST()", "PERCENT_RANK()")
+            )
             return node("", f"{function} OVER ({partition}{order})")
         if kind == 1:
-            call = self.rng.choice(("LAG([0])", "LEAD([0], 2)", "FIRST_VALUE([0])", "LAST_VALUE([0])", "NTH_VALUE([0], 2)"))
+            call = self.rng.choice(
+                ("LAG([0])", "LEAD([0], 2)", "FIRST_VALUE([0])", "LAST_VALUE([0])", "NTH_VALUE([0], 2)")
+            )
             return node("", f"{call} OVER ({partition}{order})", number)
         function = self.rng.choice(("SUM", "AVG", "COUNT", "MIN", "MAX"))
         if kind == 2:
@@ -259,6 +285,8 @@ class Grammar:
 
     def _bound(self, scope: Scope, source: Source) -> Node:
         """The director's key of the row around, or any number of it."""
+        if not scope:
+            return NOTHING
         inner, around = self.rng.choice(source.scope), self.rng.choice(scope)
         keys = [{"db.obj": "id", "db.src": "oid", "db.det": "oid"}.get(r.table) for r in (inner, around)]
         if all(keys) and self.chance(0.7):

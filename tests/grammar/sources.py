@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .expressions import Relation, Scope
-from .node import NOTHING, Node, listed, node
+from .node import Node, listed, node
 
 _OBJ = {"id": "int", "ra": "real", "dec": "real", "mag": "real", "flux": "real", "class": "int", "name": "text"}
 _SRC = {"sid": "int", "oid": "int", "ra": "real", "dec": "real", "f": "real", "band": "int", "late": "int"}
-_ALL = tuple(_OBJ)
 TABLES: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
     "db.obj": (_OBJ, ("id",), "mag"),
     "db.src": (_SRC, ("sid",), "f"),
@@ -23,7 +22,16 @@ TABLES: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
     "db.bands": ({"band": "int", "letter": "text", "ra": "real", "dec": "real"}, ("band",), ""),
 }
 _CHILDREN = {"db.src": "oid", "db.det": "oid", "db.obj": "id"}
-_WEIGHTS = {"db.obj": 6, "db.src": 5, "db.det": 2, "other.cat": 2, "db.dup": 2, "db.named": 1, "db.cased": 2, "db.bands": 2}
+_WEIGHTS = {
+    "db.obj": 6,
+    "db.src": 5,
+    "db.det": 2,
+    "other.cat": 2,
+    "db.dup": 2,
+    "db.named": 1,
+    "db.cased": 2,
+    "db.bands": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class Sources:
         source = Source(text, (relation,))
         for name in names[1:]:
             right = self.table(name)
-            left = self.rng.choice([r for r in source.scope])
+            left = self.rng.choice(source.scope)
             on = self._equal(left, _CHILDREN[left.table], right[1], _CHILDREN[name])
             source = self._joined(source, right, on, self._kind())
         return source
@@ -228,6 +236,3 @@ class Sources:
 
 def kind_of(relation: Relation, column: str) -> str:
     return relation.columns.get(column, "")
-
-
-NO_SOURCE = Source(NOTHING, ())

@@ -71,5 +71,7 @@ def test_the_oracle_understands_most(every_side: tuple[Sides, ...]) -> None:
 def test_shrinking_keeps_what_fails() -> None:
     made = Expressions(random.Random(1), mysql=True)
     items = [made.of((), "int") for _ in range(4)]
-    query = node("", "SELECT [0][1]", listed([*items, node("int", "(7 + 1)")], least=1), node("", " LIMIT 1", optional=True))
+    query = node(
+        "", "SELECT [0][1]", listed([*items, node("int", "(7 + 1)")], least=1), node("", " LIMIT 1", optional=True)
+    )
     assert shrunk(query, lambda cut: "7 + 1" in cut.spelled(ours=True)).spelled(ours=True) == "SELECT (7 + 1)"
