@@ -88,6 +88,10 @@ NESTED: tuple[Case, ...] = (
         "SELECT o.class, count(*) FROM db.obj o WHERE EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id) GROUP BY o.class"
     ),
     same("SELECT o.class, (SELECT count(*) FROM db.src s WHERE s.band = o.class) AS n FROM db.obj o GROUP BY o.class"),
+    same(
+        "SELECT (SELECT count(*) FROM db.src s WHERE s.oid = o.id) AS n, count(*) FROM db.obj o"
+        " GROUP BY (SELECT count(*) FROM db.src s WHERE s.oid = o.id)"
+    ),
     same("SELECT count(*) FROM db.obj o WHERE o.id IN (SELECT s.oid FROM db.src s WHERE s.f > o.mag - 14)"),
     same("SELECT o.id FROM db.obj o WHERE o.mag = (SELECT max(p.mag) FROM db.obj p WHERE p.class = o.class)"),
     same("SELECT o.id FROM db.obj o WHERE o.id = -50 AND EXISTS (SELECT 1 FROM db.src s WHERE s.oid = o.id)"),

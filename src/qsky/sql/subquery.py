@@ -64,7 +64,7 @@ def _query(self: Binder, node: Any) -> Query:
         tree = tree.this
     if not isinstance(tree, exp.Query):
         raise self.error(node, "syntax", "A sub-query must be a SELECT in parentheses.")
-    return self.tables.bind_query(tree, Surroundings(self.ctes, self.scope))
+    return self.tables.nested(tree, Surroundings(self.ctes, self.scope))
 
 
 def _one_column(self: Binder, node: Any, query: Query, count: int) -> None:

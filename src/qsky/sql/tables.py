@@ -54,6 +54,7 @@ class Tables:
     stages: list[Query] = field(default_factory=list)
     by_alias: dict[str, TableRef] = field(default_factory=dict)
     _ctes: dict[int, tuple[int, Query]] = field(default_factory=dict)
+    _nested: dict[tuple[Any, int], tuple[Surroundings, Query]] = field(default_factory=dict)
 
     def source(self, node: Any, also: frozenset[str] = frozenset()) -> Source:
         """One table of FROM, a node with no parts but those of a table and `also`. Raises unknown-name, not-supported."""
@@ -69,6 +70,13 @@ class Tables:
         ref = TableRef(self.unique(shown), database, table)
         self.by_alias[ref.alias] = ref
         return table_source(shown, ref)
+
+    def nested(self, tree: Any, around: Surroundings) -> Query:
+        """A sub-query; the same text at the same place of the same query is the same one, so that it can be grouped by."""
+        key = (tree, id(around.outer))
+        if key not in self._nested:
+            self._nested[key] = (around, self.bind_query(tree, around))
+        return self._nested[key][1]
 
     def stage(self, query: Query) -> int:
         """Have a query answered before the statement; its number."""
