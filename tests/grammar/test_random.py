@@ -15,6 +15,7 @@ from .node import listed, node, shrunk
 from .runs import SKIES, Sides, difference, query_of, report, sides
 
 BATCH = 100
+ALWAYS = 630
 FIRST_LONG = 100_000
 
 
@@ -40,9 +41,15 @@ def test_the_first_queries(every_side: tuple[Sides, ...]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(30, 2000, BATCH))
+@pytest.mark.parametrize("first", range(30, ALWAYS, BATCH))
 def test_random_queries(every_side: tuple[Sides, ...], first: int) -> None:
-    check(every_side, first, min(BATCH, 2000 - first))
+    check(every_side, first, min(BATCH, ALWAYS - first))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(ALWAYS, 2030, BATCH))
+def test_more_random_queries(every_side: tuple[Sides, ...], first: int) -> None:
+    check(every_side, first, BATCH)
 
 
 @pytest.mark.long
