@@ -220,7 +220,8 @@ def _check_adql_neighbours(token: Token, following: Token, text: str) -> None:
         raise _fail(text, following.start, "syntax", "A text in single quotes cannot stand here.", hint)
     if kinds[0] is TokenType.USING and kinds[1] is not TokenType.L_PAREN:
         raise _fail(text, following.start, "syntax", "USING needs names of columns in parentheses.")
-    if kinds[0] is TokenType.MOD and kinds[1] is not TokenType.L_PAREN:
+    unquoted = kinds[0] not in (TokenType.STRING, TokenType.IDENTIFIER)
+    if unquoted and token.text.upper() == "MOD" and kinds[1] is not TokenType.L_PAREN:
         raise _fail(text, token.start, "syntax", "ADQL has no operator MOD.", "Write MOD(x, y).")
     if kinds == (TokenType.NUMBER, TokenType.VAR) and token.end + 1 == following.start:
         raise _fail(text, token.start, "syntax", f"{token.text}{following.text} is not a number.")
