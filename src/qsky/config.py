@@ -31,6 +31,12 @@ class Settings:
     scan_sharers_min: int = setting(
         3, "Queries that must wait for the same parts before these are decoded once for all.", 2, 1 << 20
     )
+    spill_bytes_max: int = setting(
+        16 * GIB,
+        "Bytes that queries of one process may spill to the temporary folder, divided among threads.",
+        0,
+        1 << 50,
+    )
     # -- disk format
     chunk_rows_max: int = setting(
         1_000_000, "Director rows above which a chunk is split when a tiling is made.", 1, 1 << 40
@@ -65,12 +71,21 @@ class Settings:
     # -- queries
     sql_bytes_max: int = setting(MIB, "Longest query text.", 16, 1 << 30)
     sql_depth_max: int = setting(200, "Deepest nesting of a query.", 4, 1000)
+    sql_tokens_max: int = setting(
+        100_000, "Words, numbers and signs of a query; a list of n values has 2n.", 16, 1 << 30
+    )
+    sql_columns_max: int = setting(10_000, "Columns one SELECT of a query may show.", 1, 1 << 20)
+    sql_tables_max: int = setting(61, "Tables a query may name, each as often as it is named.", 1, 10_000)
+    sql_constant_bytes_max: int = setting(64 << 10, "Longest text constant of a query.", 16, 1 << 24)
     fragment_bytes_target: int = setting(128 * MIB, "Bytes of parts batched into one fragment of a scan.", 1, 1 << 40)
     fragment_chunks_max: int = setting(64, "Chunks batched into one fragment.", 1, 1 << 20)
     interactive_chunks_max: int = setting(4, "A query of at most this many chunks is interactive.", 0, 1 << 20)
     gather_bytes_max: int = setting(512 * MIB, "Bytes a query may collect in one place.", 1024, 1 << 50)
     query_seconds_max: float = setting(0.0, "Seconds a query may run; 0 means no limit.", 0, 1e9)
     plans_cached: int = setting(256, "Plans kept by text and revision.", 0, 1 << 20)
+    plot_rows_max: int = setting(
+        1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30
+    )
     fragment_attempts_max: int = setting(3, "Times a failed fragment is tried.", 1, 100)
 
     def __post_init__(self) -> None:

@@ -5,9 +5,8 @@ Callers give SQL that they printed themselves; nothing a user typed reaches this
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +18,17 @@ import pyarrow as pa
 from qsky.errors import QskyError
 
 _DISK_FULL: Final = "No space left"
+
+# What a locked instance has no use for; said once more than the lock needs, so that no text finds one half open.
+_LOCKS: Final = (
+    "SET allow_persistent_secrets=false",
+    "SET allow_community_extensions=false",
+    "SET allow_extension_repositories='forbidden'",
+)
+# Functions that DuckDB calls by itself where FROM names a file instead of a table.
+_FILES_BY_NAME: Final = ("parquet_scan", "read_csv_auto", "read_json_auto", "read_duckdb", "sniff_csv")
+_CLOSED: Final = "SELECT error('Permission Error: files are not read by name')"
+_ANSWER_ROWS: Final = 100_000
 
 # `execute` copies the rows once more, as this says; `sql`, which it recommends, binds every text twice, and for a small
 # cone that costs a third of the whole answer.
@@ -38,8 +48,12 @@ class Duck:
         macros: Sequence[str] = (),
         footers_kept: bool = False,
         same_plan: bool = False,
+        spill_bytes_max: int | None = None,
+        answer_bytes_max: int | None = None,
     ) -> None:
         """`folders` None leaves the file system open (loads); a list allows just those and locks the instance.
+
+        `spill_bytes_max` bounds what it writes to `temp_dir`, `answer_bytes_max` an answer that is taken whole.
 
         `footers_kept` keeps what Parquet footers say for the next query, within the memory: for files that are few,
         never change and are asked for again. `same_plan` makes DuckDB plan without what it knows of the values, so that
@@ -51,8 +65,7 @@ class Duck:
         if memory_bytes is not None:
             config["memory_limit"] = f"{memory_bytes >> 20}MiB"
         self._connection = duckdb.connect(config=config)
-        self._lock = threading.Lock()
-        self._interrupted = False
+        self._answer_bytes_max = answer_bytes_max
         for statement in (
             "SET enable_progress_bar=false",
             "SET python_enable_replacements=false",
@@ -65,9 +78,13 @@ class Duck:
             self._connection.execute("SET parquet_metadata_cache=true")
         if temp_dir is not None:
             self._connection.execute(f"SET temp_directory={text_literal(str(temp_dir))}")
+        if spill_bytes_max is not None:
+            self._connection.execute(f"SET max_temp_directory_size='{spill_bytes_max >> 20}MiB'")
         for macro in macros:
             self._connection.execute(macro)
         if folders is not None:
+            for statement in (*_LOCKS, *(f"CREATE MACRO {name}(file) AS TABLE {_CLOSED}" for name in _FILES_BY_NAME)):
+                self._connection.execute(statement)
             allowed = ", ".join(text_literal(folder) for folder in folders)
             self._connection.execute(f"SET allowed_directories=[{allowed}]")
             self._connection.execute("SET enable_external_access=false")
@@ -89,12 +106,23 @@ class Duck:
     def arrow(self, sql: str, inputs: Mapping[str, Any] | None = None) -> pa.Table:
         """The whole answer as an Arrow table; `inputs` are Arrow tables or readers the SQL names."""
         with self._registered(inputs or {}), self._mapped():
-            return self._connection.execute(sql).to_arrow_table()
+            reader = self._connection.execute(sql).to_arrow_reader(_ANSWER_ROWS)
+            return pa.Table.from_batches(self._bounded(reader), schema=reader.schema)
+
+    def _bounded(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches, as long as they are not too much to be held at once."""
+        held = 0
+        for batch in batches:
+            held += batch.nbytes
+            if self._answer_bytes_max is not None and held > self._answer_bytes_max:
+                raise too_large(self._answer_bytes_max)
+            yield batch
 
     def arrow_in_batches(self, sql: str, rows: int) -> pa.Table:
         """The whole answer in batches of at most `rows`: for many rows half as dear as `arrow`, which copies them."""
         with self._mapped():
-            return self._connection.sql(sql).to_arrow_reader(rows).read_all()
+            reader = self._connection.sql(sql).to_arrow_reader(rows)
+            return pa.Table.from_batches(self._bounded(reader), schema=reader.schema)
 
     def register(self, name: str, table: pa.Table) -> None:
         """Let SQL name an Arrow table until `unregister`."""
@@ -178,6 +206,15 @@ def as_qsky_error(error: Exception) -> QskyError:
     if isinstance(error, duckdb.IOException):
         return QskyError("damaged", f"A file cannot be read: {text}", hint="Run `qsky verify` on the database.")
     return QskyError("query-failed", text)
+
+
+def too_large(bytes_max: int) -> QskyError:
+    """The error of an answer, or a part of one, that must be held whole and is too large for that."""
+    return QskyError(
+        "limit-memory",
+        f"A piece of the answer is larger than {bytes_max >> 20:,} MiB.",
+        hint="Ask for fewer rows or columns, or raise QSKY_MEMORY_BYTES_MAX.",
+    )
 
 
 def _telling_line(error: Exception) -> str:

@@ -40,17 +40,19 @@ from qsky.plan.draft import all_tables
 from qsky.plan.explain import explained, explanation
 from qsky.plan.gather import too_much
 from qsky.plan.model import Found, Plan, Probe
+from qsky.plan.nest import final_in_fragments, lone_stages, over
 from qsky.plan.planner import plan, probes_of
 from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
 from qsky.sql.moments import Session, asks_session, in_session
-from qsky.sql.query import Query, Statement
+from qsky.sql.query import GivenRef, Query, Statement
 from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
 
 _BATCH_ROWS: Final = 100_000
+_NO_PLANS: Final[Mapping[int, Plan]] = {}
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Engine:
             revisions=prepared.statement.revisions,
             explanation=explanation(plans),
         )
-        return Result(schema, _with_first(first, batches), facts)
+        return Result(schema, _with_first(first, batches), facts, plot_rows_max=self.settings.plot_rows_max)
 
     def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
         """How the query would be answered, as text."""
@@ -161,8 +163,15 @@ class Engine:
         prepared = self._prepare(text, lang, database)
         if prepared.plan is not None:
             return (prepared.plan,)
-        queries = (*prepared.statement.stages, prepared.statement.query)
-        return tuple(self._planned(prepared, query, {}) for query in queries)
+        lone, plans = lone_stages(prepared.statement), list[Plan]()
+        waiting: dict[int, Plan] = {}
+        for number, query in enumerate((*prepared.statement.stages, prepared.statement.query)):
+            planned = self._planned(prepared, query, {}, waiting)
+            if number in lone and final_in_fragments(planned):
+                waiting[number] = planned
+            else:
+                plans.append(planned)
+        return tuple(plans)
 
     # -- parse, bind, probe, plan
 
@@ -187,9 +196,16 @@ class Engine:
             self._keep(key, prepared)
         return prepared
 
-    def _planned(self, prepared: Prepared, query: Query, given: Mapping[str, pa.Table]) -> Plan:
-        """The plan of one query of a statement, after the keys it names have been looked up."""
+    def _planned(
+        self, prepared: Prepared, query: Query, given: Mapping[str, pa.Table], waiting: Mapping[int, Plan] = _NO_PLANS
+    ) -> Plan:
+        """The plan of one query of a statement, after the keys it names have been looked up.
+
+        `waiting` are stages that have not been answered: a query over one of them runs inside its fragments.
+        """
         query = answered(query, given)
+        if isinstance(query.source, GivenRef) and query.source.stage in waiting:
+            return over(query, waiting[query.source.stage], given, self.settings)
         snapshots = {ref.alias: prepared.opened[ref.database].table(ref.table.name) for ref in all_tables(query)}
         answers = {probe: looked_up(probe, prepared.opened) for probe in probes_of(query, snapshots)}
         planned = plan(query, snapshots, answers, self.settings, given)
@@ -204,11 +220,15 @@ class Engine:
                 self._lease(prepared, leases)
             return prepared.plan, ()
         self._lease(prepared, leases)
-        plans = []
+        plans, waiting, lone = [], dict[int, Plan](), lone_stages(prepared.statement)
         for number, stage in enumerate(prepared.statement.stages):
-            plans.append(self._planned(prepared, stage, given))
-            given[given_name(number)] = self._rows_of(plans[-1])
-        final = self._planned(prepared, prepared.statement.query, given)
+            planned = self._planned(prepared, stage, given, waiting)
+            if number in lone and final_in_fragments(planned):
+                waiting[number] = planned
+                continue
+            plans.append(planned)
+            given[given_name(number)] = self._rows_of(planned)
+        final = self._planned(prepared, prepared.statement.query, given, waiting)
         return final, tuple(plans)
 
     def _rows_of(self, plan: Plan) -> pa.Table:
@@ -291,6 +311,8 @@ class Engine:
         """An instance that may read the public folder and attached catalogues, and nothing else."""
         duck = Duck(
             memory_bytes=memory_bytes,
+            spill_bytes_max=self.settings.spill_bytes_max // (self.settings.cores + 2),
+            answer_bytes_max=self.settings.memory_bytes_max // 2,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,

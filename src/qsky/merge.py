@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from qsky.duck import Duck, quoted
 from qsky.errors import QskyError
+from qsky.words import only_known_words
 
 
 class Collected:
@@ -142,6 +143,7 @@ class Lent:
         `given` are tables the SQL names besides the collected pieces.
         `ends` is when to give up, on the monotonic clock. Raises limit-time, cancelled, limit-memory, query-failed.
         """
+        sql = only_known_words(sql)
         self._busy = True
         outbox: Queue[pa.RecordBatch | Exception | None] = Queue(_STREAM_BATCHES)
         stopped = threading.Event()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
     from astropy.table import Table as AstropyTable
+    from matplotlib.figure import Figure
 
 _ROWS_SHOWN: Final = 10
 
@@ -36,8 +37,17 @@ class Facts:
 class Result:
     """The answer to one query. Field metadata of the schema holds `unit`, `ucd` and `description` as bytes."""
 
-    def __init__(self, schema: pa.Schema, batches: Iterator[pa.RecordBatch], facts: Facts | None = None) -> None:
+    def __init__(
+        self,
+        schema: pa.Schema,
+        batches: Iterator[pa.RecordBatch],
+        facts: Facts | None = None,
+        *,
+        plot_rows_max: int | None = None,
+    ) -> None:
+        """`plot_rows_max` is the setting of that name; None is no limit."""
         self.schema = schema
+        self.plot_rows_max = plot_rows_max
         self.facts = facts or Facts()
         self._batches: Iterator[pa.RecordBatch] | None = batches
         self._table: pa.Table | None = None
@@ -79,6 +89,48 @@ class Result:
         from qsky.output.astropy_table import astropy_table
 
         return astropy_table(self.arrow())
+
+    def plot(
+        self,
+        kind: str | None = None,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        colour: str | None = None,
+        error: str | None = None,
+        band: str | None = None,
+        order: int | None = None,
+        title: str | None = None,
+    ) -> Figure:
+        """A matplotlib figure of the rows: the picture that fits the columns, or the one asked for.
+
+        `kind` is sky, healpix, lightcurve, bars, scatter or histogram; `x`, `y`, `colour`, `error` and `band` are names of
+        columns; `order` is that of HEALPix cells (NESTED). An answer of more than `plot_rows_max` rows is read as a stream
+        and drawn from a sample, or from coarser cells, which the picture says; a smaller one can be used again.
+
+        Raises not-installed without matplotlib; usage and no-picture for what cannot be drawn.
+        """
+        from qsky.output.picture import Wish
+        from qsky.output.plot import Sketch
+
+        wish = Wish(kind, x, y, colour, error, band, order, title)
+        sketch = Sketch(self.schema, wish, self.plot_rows_max)
+        for batch in self._passing(self.plot_rows_max):
+            sketch.add(batch)
+        return sketch.figure()
+
+    def _passing(self, rows_max: int | None) -> Iterator[pa.RecordBatch]:
+        """The rows as a stream, held on the way if they turn out to be no more than `rows_max`."""
+        held: list[pa.RecordBatch] | None = [] if self._table is None else None
+        rows = 0
+        for batch in self.batches():
+            rows += batch.num_rows
+            if held is not None:
+                held.append(batch)
+                held = held if rows_max is None or rows <= rows_max else None
+            yield batch
+        if held is not None:
+            self._table = pa.Table.from_batches(held, schema=self.schema)
 
     def __repr__(self) -> str:
         if self._table is None and self._batches is None:

@@ -49,6 +49,13 @@ STAGES: tuple[Case, ...] = (
     ),
     same("SELECT id, mag FROM db.obj UNION ALL SELECT sid, f FROM db.src UNION ALL SELECT band, ra FROM db.bands"),
     same("SELECT t.k, count(*) FROM (SELECT id AS k FROM db.obj UNION ALL SELECT oid FROM db.src) t GROUP BY t.k"),
+    same(
+        "SELECT s.sid, t.k FROM (SELECT id AS k FROM db.dup UNION ALL SELECT class FROM db.obj) t JOIN db.src s ON t.k = s.sid"
+    ),
+    same(
+        "SELECT o.id FROM db.obj o LEFT JOIN (SELECT oid AS k FROM db.src EXCEPT SELECT id FROM db.dup) t"
+        " ON o.id = t.k AND t.k > 0"
+    ),
     same("SELECT id FROM db.obj WHERE id IN (SELECT id FROM db.dup UNION SELECT band FROM db.bands)"),
     same("SELECT count(*) FROM db.obj WHERE mag > (SELECT min(mag) FROM db.obj WHERE id IN (SELECT oid FROM db.src))"),
     same("SELECT id FROM db.obj WHERE id = (SELECT max(oid) FROM db.src WHERE oid < 10000)"),
@@ -102,6 +109,12 @@ DUCKDB: tuple[Case, ...] = (
     same("SELECT count(*) FILTER (WHERE mag > 20) AS n, sum(id) FILTER (WHERE class = 1) AS s FROM db.obj"),
     same("SELECT id, lag(mag) OVER w AS before FROM db.obj WINDOW w AS (ORDER BY id)"),
     same("SELECT id, mag FROM db.obj ORDER BY mag DESC NULLS LAST, id LIMIT 9 OFFSET 4"),
+    same("SELECT class, string_agg(name, ';' ORDER BY id DESC) AS n FROM db.obj GROUP BY class"),
+    same("SELECT string_agg(name, ';' ORDER BY id) FILTER (WHERE class = 1) AS n FROM db.obj"),
+    (
+        "SELECT string_agg(name, ';' ORDER BY 'x', id) AS n FROM db.obj",
+        "SELECT string_agg(name, ';' ORDER BY id) AS n FROM db.obj",
+    ),
     same("SELECT percentile_cont(0.3) WITHIN GROUP (ORDER BY mag) AS q FROM db.obj"),
 )
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from qsky.catalog.model import Column, IndexSegment, Kind, Table
+from qsky.catalog.model import Column, IndexSegment, Kind, MatchEnd, Table
 from qsky.catalog.snapshot import PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.plan.draft import all_tables
 from qsky.plan.model import Found, Plan
 from qsky.plan.planner import plan, probes_of
 from qsky.sky.healpix import range_of
 from qsky.sql.bind import bind
 from qsky.sql.parse import parse
+from qsky.sql.query import Statement
 
 MIB = 1 << 20
 ORDER_1 = Tiling(np.ones(48, np.uint8), np.arange(48))
@@ -57,6 +60,11 @@ DUP = Table(
     "dup", Kind.DIRECTOR, columns(id="BIGINT", **SKY), key="id", ra="ra", dec="dec", overlap_arcsec=60.0,
     tiling="two", rows=12_000, key_unique=False, index=(IndexSegment("k", 12_000, 0, 10_000),),
 )  # fmt: skip
+LINKS = Table(
+    "links", Kind.MATCH, columns(objid="BIGINT", farid="BIGINT", n="BIGINT"),
+    match=(MatchEnd("obj", "objid"), MatchEnd("far", "farid")), tiling="one", rows=40_000, own_angle_arcsec_max=30.0,
+)  # fmt: skip
+OLD_LINKS = replace(LINKS, name="old_links", own_angle_arcsec_max=0.0)
 BANDS = Table("bands", Kind.REPLICATED, columns(band="SMALLINT", letter="VARCHAR"), rows=6)
 
 _NOTHING = parts((), 0)
@@ -65,6 +73,8 @@ SNAPSHOTS = {
     "src": TableSnapshot("db", 1, SRC, "/r", ORDER_1, parts(range(40), 1, size=40 * MIB, lost=(3, 7)), _NOTHING),
     "far": TableSnapshot("db", 1, FAR, "/r", ORDER_0, parts(range(12), 0), parts(range(12), 0, size=MIB)),
     "dup": TableSnapshot("db", 1, DUP, "/r", ORDER_0, parts(range(12), 0), parts(range(12), 0, size=MIB)),
+    "links": TableSnapshot("db", 1, LINKS, "/r", ORDER_1, parts(range(48), 1), parts(range(48), 1, size=MIB)),
+    "old_links": TableSnapshot("db", 1, OLD_LINKS, "/r", ORDER_1, parts(range(48), 1), parts(range(48), 1, size=MIB)),
     "bands": TableSnapshot("db", 1, BANDS, "/r", None, parts((0,), 0, size=1000), _NOTHING),
 }
 
@@ -89,11 +99,16 @@ def found_in(cell: int, keys: list[int]) -> Found:
     return Found(np.array([cell + key for key in known], dtype=np.int64), len(known) == len(keys))
 
 
+def bound(text: str, settings: Settings) -> Statement:
+    """The stages and the query of a text."""
+    return bind(parse(text, "mysql", settings), PaperCatalog(), "db")
+
+
 def planned(text: str, **settings: Any) -> Plan:
     """The plan of a query; every key asked for is found at the start of chunk 5."""
     chosen = Settings().with_changes(**settings)
-    query = bind(parse(text, "mysql", chosen), PaperCatalog(), "db").query
-    snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in query.tables}
+    query = bound(text, chosen).query
+    snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in all_tables(query)}
     cell = range_of(1, 5)[0]
     answers = {
         probe: found_in(cell, [key for key in probe.keys if isinstance(key, int)])

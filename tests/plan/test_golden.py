@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from qsky.config import Settings
 from qsky.plan.explain import explained
 from qsky.plan.spell import fragment_of
 
-from .paper_sky import planned
+from .paper_sky import bound, planned
 
 GOLDEN = Path(__file__).parent / "golden"
 FILES = sorted(GOLDEN.glob("*.yaml"))
@@ -36,6 +37,9 @@ def as_data(text: str) -> dict[str, Any]:
         "under": [example["sql"] for example in facts["fragment_sql"]],
         "above": facts["merge_sql"],
     }
+    stages = len(bound(text, Settings()).stages)
+    if stages:
+        found["stages answered before"] = stages
     if sum(len(names) for each in files for names in each.values()) <= 12:
         found["files"] = files
     return found

@@ -77,7 +77,8 @@ class Table:
     `key` is the director's key, in a director its own column, in a child the column that points to it. `ra`, `dec`
     are the position columns in degrees, "" where there are none. `parts` and `overlap_parts` are manifest files
     (catalog.snapshot), whose union is the table. `own_angle_arcsec_max` is how far a child's own position lies from
-    its director's at most. `tiling` names the tiling file of the director; children and match tables repeat it.
+    its director's at most, and how far the ends of any row of a match table lie apart (0: not measured). `tiling`
+    names the tiling file of the director; children and match tables repeat it.
     """
 
     name: str

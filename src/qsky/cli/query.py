@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from qsky.cli.drawing import drawn, sketch_of, wish_of
 from qsky.cli.terminal import Terminal, counted, width
 from qsky.errors import QskyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from qsky.output.plot import Sketch
     from qsky.result import Result
 
 _ROWS_SHOWN: Final = 100
@@ -61,21 +64,34 @@ def query(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the answer to a file.")
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows that the format table shows.")] = _ROWS_SHOWN,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the answer: a .png, .pdf or .svg. Needs qsky[plot].")
+    ] = None,
+    plot_with: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="How to draw it: kind, x, y, colour, error, band, order or title."),
+    ] = None,
 ) -> None:
     """Answer a SELECT."""
     terminal: Terminal = context.obj
     chosen = _format(format, output)
+    wish = wish_of(plot, plot_with or [])
     with terminal.sky() as sky:
         result = sky.sql(_text(sql), lang=lang.value, database=database)
         answered = time.perf_counter()
-        answer = _Counted(result)
+        sketch = None if wish is None else sketch_of(result, wish)
+        answer = _Counted(result, sketch)
         if chosen is Format.TABLE:
-            _show(result, rows, output)
-            answer.rows = len(result)
+            if sketch is None or format is not None or output is not None:
+                _show(result, rows, output)
+            answer.read()
         else:
             _write(chosen, answer, output)
         # The engine's own time and that of the rest of the stream; not what Python takes to start.
         seconds = result.facts.seconds + time.perf_counter() - answered
+        notes = () if sketch is None or plot is None else drawn(sketch, plot)
+    for note in notes:
+        terminal.say(note)
     terminal.say(_summary(result, answer.rows, seconds))
 
 
@@ -89,17 +105,24 @@ COMMANDS: Final = {"query": query, "explain": explain}
 
 
 class _Counted:
-    """The batches of a result, counting rows as they pass."""
+    """The batches of a result, counting rows as they pass, and showing them to a picture if one is wanted."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, sketch: Sketch | None) -> None:
         self.schema = result.schema
         self.rows = 0
         self._result = result
+        self._sketch = sketch
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         for batch in self._result.batches():
             self.rows += batch.num_rows
+            if self._sketch is not None:
+                self._sketch.add(batch)
             yield batch
+
+    def read(self) -> None:
+        """Let all batches pass."""
+        deque(self, maxlen=0)
 
 
 def _text(sql: str) -> str:

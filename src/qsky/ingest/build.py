@@ -47,10 +47,11 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class Built:
-    """The staged parts of one table and of its overlap."""
+    """The staged parts of one table and of its overlap; `own_angle_deg` if placing the rows again has measured it."""
 
     parts: list[PartRow]
     overlap: list[PartRow]
+    own_angle_deg: float = 0.0
 
     @property
     def rows(self) -> int:

@@ -16,6 +16,7 @@ from qsky.catalog.snapshot import arrow_bytes
 from qsky.catalog.store import read_manifest
 from qsky.ingest.build import Built
 from qsky.ingest.parts import PartRow, manifest_bytes
+from qsky.ingest.place import rounded_up_arcsec
 from qsky.storage import delta
 from qsky.storage.store import Store
 
@@ -35,6 +36,7 @@ def made_of(store: Store, table: Table, built: Built, index: tuple[IndexSegment,
         overlap_rows=built.overlap_rows,
         bytes=built.bytes,
         orphan_rows=built.orphan_rows,
+        own_angle_arcsec_max=max(table.own_angle_arcsec_max, rounded_up_arcsec(built.own_angle_deg)),
     )
 
 

@@ -27,6 +27,7 @@ from qsky.storage.store import Store
 
 _SCATTER: Final = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, odd: spreads neighbouring keys
 NOWHERE: Final = -1
+_CELL_DEG: Final = 2e-7  # the width of a cell of order 29, rounded up
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Placer:
         found = [self._cells_of_directors(rows, director, key) for director, key in self.ends]
         cells = found[0] if len(found) == 1 else np.where(found[0] >= 0, found[0], found[1])
         orphan = cells < 0
-        self._note(rows, cells, orphan)
+        self._note(rows, cells, found, orphan)
         if orphan.any():
             cells = np.where(orphan, self._own_cells(rows), cells)
         placed = with_cells(rows, cells).append_column(ORPHAN_COLUMN, pa.array(orphan.astype(np.int8)))
@@ -80,14 +81,24 @@ class Placer:
             cells[known] = cells_of(ra[known], dec[known])
         return cells
 
-    def _note(self, rows: pa.RecordBatch, cells: Ints, orphan: NDArray[np.bool_]) -> None:
-        """Count orphans, and how far rows lie from their director at most."""
-        angle = 0.0
+    def _note(self, rows: pa.RecordBatch, cells: Ints, found: list[Ints], orphan: NDArray[np.bool_]) -> None:
+        """Count orphans, and how far rows lie from their director, or the ends of a match apart, at most."""
         if self.table.kind is Kind.CHILD:
             angle = own_angle_deg(rows.filter(pa.array(~orphan)), self.table, cells[~orphan])
+        else:
+            angle = apart_deg(*found)
         with self._lock:
             self.own_angle_deg = max(self.own_angle_deg, angle)
             self.orphan_rows += int(orphan.sum())
+
+
+def apart_deg(first: Ints, second: Ints) -> float:
+    """How far two cells that are both known lie apart at most, never 0: that would say it was not measured."""
+    both = (first >= 0) & (second >= 0)
+    if not both.any():
+        return _CELL_DEG
+    ends = (*centres_of(first[both], ORDER_MAX), *centres_of(second[both], ORDER_MAX))
+    return max(float(separation_deg(*ends).max()), _CELL_DEG)
 
 
 def as_key(column: Any, director: Table) -> Any:

@@ -98,4 +98,4 @@ def matches_placed_again(
             runs.add(next(numbers), placer.place(batch))
     built = build_parts(runs, table, tiling, writer, scratch, settings, listener)
     runs.remove()
-    return built
+    return replace(built, own_angle_deg=placer.own_angle_deg)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -89,10 +90,20 @@ def write_file(format_name: str, schema: pa.Schema, batches: Batches, file: Path
 
     Raises what `write` raises, and disk-full, no-access.
     """
+    with appearing(file) as sink:
+        write(format_name, schema, batches, sink)
+
+
+@contextmanager
+def appearing(file: Path) -> Iterator[IO[bytes]]:
+    """A sink for the bytes of a file that appears, or replaces an older one, when they are whole.
+
+    Raises disk-full, no-access.
+    """
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as sink:
-            write(format_name, schema, batches, sink)
+            yield sink
         unfinished.replace(file)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -159,7 +159,8 @@ def _may_have(parts: Parts, keys: list[int]) -> NDArray[np.bool_]:
 
 def _with_orphans(batches: Batches, anchor: Team, required: list[Ref], draft: Draft) -> Batches:
     """One batch more for rows without a director, if there can be joined rows of them."""
-    if len(anchor.aliases) < len(draft.partitioned) and not draft.gather:
+    elsewhere = set(draft.partitioned) - set(anchor.aliases) - draft.optional
+    if elsewhere and not draft.gather:
         return batches
     if any(len(orphan_places(ref, draft)) == 0 for ref in required):
         return batches

@@ -26,7 +26,7 @@ from qsky.sql.query import (
     expressions_of,
     sources_of,
 )
-from qsky.sql.statement import given_name
+from qsky.sql.statement import given_name, given_relation
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Draft:
     dec_deg: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     teams: tuple[Team, ...] = ()
     nears: tuple[Near, ...] = ()
+    outer_nears: tuple[Near, ...] = ()
     gather: str = ""
     readings: Mapping[str, Reading] = field(default_factory=dict)
     batches: Batches = NO_BATCHES
@@ -101,7 +102,7 @@ def all_tables(query: Query) -> tuple[TableRef, ...]:
 def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) -> dict[str, Ref]:
     """The references of a query by alias, in the order of FROM, each with the columns the query reads of it."""
     queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
-    leaves = [leaf for each in queries for leaf in sources_of(each.source) if not isinstance(leaf, Combined)]
+    leaves = [leaf for each in queries for leaf in sources_of(each.source)]
     used: dict[str, set[str]] = {leaf.alias: set() for leaf in leaves}
     for expression in (expression for each in queries for expression in expressions_of(each)):
         for alias, column in columns_in(expression):
@@ -109,7 +110,7 @@ def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) 
                 used[alias].add(column)
     found = {}
     for leaf in leaves:
-        if isinstance(leaf, GivenRef):
+        if isinstance(leaf, GivenRef | Combined):
             found[leaf.alias] = _given_ref(leaf, given)
         else:
             snapshot = snapshots[leaf.alias]
@@ -117,13 +118,22 @@ def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) 
     return found
 
 
-def _given_ref(leaf: GivenRef, given: Given) -> Ref:
-    """The rows of a stage as a small table that is whole everywhere."""
-    name = given_name(leaf.stage)
+def _given_ref(leaf: GivenRef | Combined, given: Given) -> Ref:
+    """The rows of a stage, or of a UNION of stages, as a small table that is whole everywhere."""
+    relation = given_relation(leaf)
     columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
-    rows = given[name].num_rows if name in given else 0
-    table = Table(name, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
-    return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, name)
+    rows = sum(given[name].num_rows for name in stages_of(leaf) if name in given)
+    table = Table(relation, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
+    return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, relation)
+
+
+def stages_of(leaf: From) -> Iterator[str]:
+    """What SQL calls the rows of the stages below a member of FROM."""
+    if isinstance(leaf, GivenRef):
+        yield given_name(leaf.stage)
+    elif isinstance(leaf, Combined):
+        yield from stages_of(leaf.left)
+        yield from stages_of(leaf.right)
 
 
 def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str], ...]:

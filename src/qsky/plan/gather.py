@@ -14,7 +14,7 @@ from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one
 from qsky.plan.draft import Draft, binding_predicates, optional_in
 from qsky.plan.leaves import places_in
 from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan
-from qsky.plan.near import condition, grids_of, tangent_axes, with_grid
+from qsky.plan.near import conditions, grids_of, tangent_axes, with_grid
 from qsky.plan.predicate import recognise
 from qsky.plan.spell import scan_width, template_of
 from qsky.plan.split import answer_columns
@@ -129,5 +129,5 @@ def _merge_text(draft: Draft, names: dict[str, str]) -> str:
             text = with_grid(text, grid, axes)
         return text
 
-    also = [condition(near, number) for number, near in enumerate(draft.nears)]
+    also = conditions(draft.nears)
     return filled(select_text(whole(draft.query), from_text(draft.query.source), also), relation)

@@ -1,8 +1,9 @@
 """The rule `join`: which references can be joined inside a chunk and its surroundings, and which cannot.
 
 References of one family joined on the director's key share their chunks: a team. Teams are held together by near
-neighbours. The anchor is the team of the first reference of FROM that is in a near-neighbour join; a joined row is
-emitted by the chunk that owns the anchor's rows, so it is emitted once. Whatever does not fit sets `gather`.
+neighbours, and by match tables, which lie with their first end and near their second. The anchor is the team of the
+first reference of FROM that is in such a join; a joined row is emitted by the chunk that owns the anchor's rows, so
+it is emitted once. Whatever does not fit sets `gather`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft, binding_predicates
 from qsky.plan.model import Near, Team
-from qsky.plan.predicate import Refs, SameKey
+from qsky.plan.outer import crossing, with_outer_nears
+from qsky.plan.predicate import Linked, Refs, SameKey
 from qsky.plan.prune import facts_of
 from qsky.plan.rewrite import has_window
 from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, walk
@@ -30,6 +33,7 @@ class _Unsound(Exception):
 
 def join(draft: Draft) -> Draft:
     """Teams of references, or the reason why everything is gathered."""
+    draft = with_outer_nears(draft, len(near_joins(draft)))
     if not draft.partitioned:
         return replace(draft.kept("join", "no partitioned table: the query runs once"), nears=near_joins(draft))
     try:
@@ -88,17 +92,18 @@ def _parties(source: From | None, refs: Refs) -> Parties:
     facts = facts_of(conjuncts(source.on), refs)
     both = _merged((*left, *right), [fact for fact in facts if isinstance(fact, SameKey)])
     if source.kind == "left" and right:
-        _check_left(left, right, both)
+        near = frozenset(near.right for near in crossing(source, refs) if near.placed)
+        _check_left(left, right, both, near)
     return both
 
 
-def _check_left(left: Parties, right: Parties, both: Parties) -> None:
-    """A LEFT JOIN is decided inside a chunk if whatever can match lies in the preserved row's chunk."""
+def _check_left(left: Parties, right: Parties, both: Parties, near: frozenset[str]) -> None:
+    """A LEFT JOIN is decided inside a chunk if whatever can match lies in the preserved row's chunk, or near it."""
     if not left:
         raise _Unsound("a LEFT JOIN keeps the rows of a replicated table, which every chunk would keep again")
     preserved = frozenset().union(*left)
     for party in both:
-        if not party & preserved and any(party & optional for optional in right):
+        if not party & (preserved | near) and any(party & optional for optional in right):
             names = ", ".join(sorted(party))
             raise _Unsound(f"a LEFT JOIN does not join {names} on the director key of the rows it keeps")
 
@@ -120,7 +125,8 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
     nears = near_joins(draft)
     if len(parties) == 1:
         return (Team(_sorted(parties[0], order)),), nears
-    placed = tuple(near for near in nears if near.placed)
+    links = [fact for fact in draft.facts if isinstance(fact, Linked) and not {fact.left, fact.right} & draft.optional]
+    placed: tuple[Near | Linked, ...] = (*(near for near in nears if near.placed), *links)
     if not placed:
         raise _Unsound(_why_apart(parties, order))
     first = min((near.left for near in placed), key=order.index)
@@ -134,16 +140,17 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
 
 
 def near_joins(draft: Draft) -> tuple[Near, ...]:
-    """Every near-neighbour join between references whose rows are never missing."""
+    """Every near-neighbour join between references whose rows are never missing, then those of LEFT JOINs."""
     optional = draft.optional
-    return tuple(f for f in draft.facts if isinstance(f, Near) and not {f.left, f.right} & optional)
+    inner = (f for f in draft.facts if isinstance(f, Near) and not {f.left, f.right} & optional)
+    return (*inner, *draft.outer_nears)
 
 
 def _sorted(party: frozenset[str], order: list[str]) -> tuple[str, ...]:
     return tuple(sorted(party, key=order.index))
 
 
-def _reaches(first: str, parties: Parties, nears: tuple[Near, ...]) -> dict[frozenset[str], float]:
+def _reaches(first: str, parties: Parties, nears: tuple[Near | Linked, ...]) -> dict[frozenset[str], float]:
     """How far from the anchor's rows each party's rows may lie: the shortest way over the radii."""
     of = {alias: party for party in parties for alias in party}
     reach = {of[first]: 0.0}
@@ -160,7 +167,7 @@ def _team(party: frozenset[str], reach_deg: float, first: str, draft: Draft) -> 
     if first in party:
         return Team(aliases)
     ref, anchor = draft.refs[aliases[0]], draft.refs[first]
-    same_tiling = ref.table.tiling != "" and ref.table.tiling == anchor.table.tiling
+    same_tiling = ref.table.kind is Kind.DIRECTOR and ref.table.tiling != "" and ref.table.tiling == anchor.table.tiling
     stored = len(aliases) == 1 and same_tiling and reach_deg * _ARCSEC_PER_DEG <= ref.table.overlap_arcsec
     return Team(aliases, reach_deg, overlap=stored)
 

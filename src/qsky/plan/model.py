@@ -16,6 +16,7 @@ import numpy as np
 from qsky.catalog.model import Table
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.sky.healpix import CELLS_29, Ints
+from qsky.sql.query import Expression
 
 Cells = tuple[Ints, Ints]  # sorted, disjoint, half-open ranges of order-29 cells; shapes (n,)
 PIECES: Final = "pieces"  # the name of the collected pieces in merge SQL
@@ -58,7 +59,7 @@ class Ref:
     alias: str
     snapshot: TableSnapshot
     columns: tuple[tuple[str, str], ...]
-    given: str = ""  # what SQL calls the rows of a stage; their snapshot has no files
+    given: str = ""  # the relation of the rows of stages; their snapshot has no files
 
     @property
     def table(self) -> Table:
@@ -77,17 +78,19 @@ class Ref:
 
 @dataclass(frozen=True)
 class Near:
-    """Pairs of rows within an angle. `left` and `right` are aliases in the order of FROM, with their (ra, dec) columns.
+    """Pairs of rows within an angle. `left` and `right` are aliases in the order of FROM, with their (ra, dec) in degrees.
 
-    `placed` says that both positions are those of directors, so that the rows of a pair lie in near chunks.
+    `placed` says that both positions are those of directors, so that the rows of a pair lie in near chunks; `outer`
+    that a LEFT JOIN keeps the rows of the left that have no neighbour.
     """
 
     left: str
     right: str
     radius_deg: float
-    left_position: tuple[str, str]
-    right_position: tuple[str, str]
+    left_position: tuple[Expression, Expression]
+    right_position: tuple[Expression, Expression]
     placed: bool
+    outer: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,12 @@ class Reading:
 class Grid:
     """Columns a reference carries for one near-neighbour join: its cell of a square grid, and its unit vector.
 
-    `side_rad` is the side of a grid cell; `spread` says that each row stands in its cell and the eight around it.
+    `position` is its (ra, dec) in degrees, made of its columns alone; `side_rad` is the side of a grid cell; `spread`
+    says that each row stands in its cell and the eight around it.
     """
 
     prefix: str
-    position: tuple[str, str]
+    position: tuple[Expression, Expression]
     side_rad: float
     spread: bool
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,9 @@ from qsky.plan.model import Grid, Near, Ref
 from qsky.plan.words import number_text
 from qsky.sky.cover import vectors
 from qsky.sky.healpix import ORDER_MAX, Floats, Ints, centres_of
-from qsky.sql.statement import quoted
+from qsky.sql.print import print_expression
+from qsky.sql.query import Binary, ColumnRef, Expression, Literal_
+from qsky.sql.statement import quoted, text_of
 
 # Cell numbers of both axes share one BIGINT; below this side they would not fit, and rounding would matter.
 _SIDE_RAD_MIN: Final = 1e-8
@@ -34,26 +37,45 @@ def side_rad(radius_deg: float) -> float:
 
 
 def grids_of(alias: str, nears: tuple[Near, ...], refs: Mapping[str, Ref]) -> tuple[Grid, ...]:
-    """The grids a reference takes part in, one for each near-neighbour join. The smaller side spreads."""
+    """The grids a reference takes part in, one for each near-neighbour join. The smaller side spreads, or that not kept."""
     grids = []
     for number, near in enumerate(nears):
         if alias in (near.left, near.right):
             small_left = refs[near.left].table.rows < refs[near.right].table.rows
-            spread = alias == (near.left if small_left else near.right)
+            spread = alias == (near.left if small_left and not near.outer else near.right)
             position = near.left_position if alias == near.left else near.right_position
             grids.append(Grid(f"_qsky_{number}", position, side_rad(near.radius_deg), spread))
     return tuple(grids)
 
 
 def condition(near: Near, number: int) -> str:
-    """What joins the two sides on their cells; it rejects no pair within the radius."""
-    left, right = quoted(near.left), quoted(near.right)
-    prefix = f"_qsky_{number}"
-    gaps = " + ".join(
-        f"({left}.{prefix}{axis} - {right}.{prefix}{axis}) * ({left}.{prefix}{axis} - {right}.{prefix}{axis})"
-        for axis in "xyz"
+    """What joins the two sides of an inner join on their cells; it rejects no pair within the radius."""
+    return " AND ".join(text_of(part) for part in condition_expressions(near, number))
+
+
+def conditions(nears: tuple[Near, ...]) -> list[str]:
+    """Those of the inner joins, whose numbers are their places; the others have theirs in ON."""
+    return [condition(near, number) for number, near in enumerate(nears) if not near.outer]
+
+
+def condition_expressions(near: Near, number: int) -> tuple[Expression, Expression]:
+    """Equal cells, and unit vectors that are no farther apart than the chord."""
+    gaps = [_gap(near, f"_qsky_{number}{axis}") for axis in "xyz"]
+    squares = [Binary(type="DOUBLE", operator="*", left=gap, right=gap) for gap in gaps]
+    total = reduce(lambda one, other: Binary(type="DOUBLE", operator="+", left=one, right=other), squares)
+    chord = Literal_(type="DOUBLE", value=float(f"{side_rad(near.radius_deg) ** 2:.9g}"))
+    left, right = (
+        ColumnRef(type="BIGINT", table=alias, column=f"_qsky_{number}c") for alias in (near.left, near.right)
     )
-    return f"{left}.{prefix}c = {right}.{prefix}c AND {gaps} <= {number_text(float(f'{side_rad(near.radius_deg) ** 2:.9g}'))}"
+    return (
+        Binary(type="BOOLEAN", operator="=", left=left, right=right),
+        Binary(type="BOOLEAN", operator="<=", left=total, right=chord),
+    )
+
+
+def _gap(near: Near, column: str) -> Binary:
+    left, right = (ColumnRef(type="DOUBLE", table=alias, column=column) for alias in (near.left, near.right))
+    return Binary(type="DOUBLE", operator="-", left=left, right=right)
 
 
 def with_grid(relation: str, grid: Grid, centre: tuple[Floats, Floats]) -> str:
@@ -62,7 +84,7 @@ def with_grid(relation: str, grid: Grid, centre: tuple[Floats, Floats]) -> str:
     What is no position has no cell, and meets nothing.
     """
     prefix = grid.prefix
-    columns = (f"CAST({quoted(name)} AS DOUBLE)" for name in grid.position)
+    columns = (f"CAST({print_expression(part, _own_column)} AS DOUBLE)" for part in grid.position)
     ra, dec = (f"radians(CASE WHEN isfinite({column}) THEN {column} END)" for column in columns)
     unit = f"cos({dec}) * cos({ra}) AS {prefix}x, cos({dec}) * sin({ra}) AS {prefix}y, sin({dec}) AS {prefix}z"
     cell = " + ".join(
@@ -74,6 +96,11 @@ def with_grid(relation: str, grid: Grid, centre: tuple[Floats, Floats]) -> str:
     placed = f"SELECT *, {unit} FROM {relation}"
     shown = "* EXCLUDE (_qsky_shift)" if grid.spread else "*"
     return f"(SELECT {shown}, {shifted} AS {prefix}c FROM ({placed}){spread})"
+
+
+def _own_column(column: ColumnRef) -> str:
+    """A column inside the relation, where it needs no alias."""
+    return quoted(column.column)
 
 
 def _dot(axis: Floats, prefix: str) -> str:

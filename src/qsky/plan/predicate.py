@@ -21,10 +21,27 @@ from qsky.plan.cells import of_single, within
 from qsky.plan.model import Cells, Near, Ref
 from qsky.sky.healpix import CELLS_29
 from qsky.sky.region import Region, region_of
-from qsky.sql.query import Between, Binary, Call, Cast, ColumnRef, Expression, InList, Literal_, Unary
+from qsky.sql.query import (
+    Aggregate,
+    Between,
+    Binary,
+    Call,
+    Cast,
+    ColumnRef,
+    Expression,
+    InList,
+    Literal_,
+    SubQuery,
+    Unary,
+    Window,
+    columns_in,
+    walk,
+)
 
 Refs = Mapping[str, Ref]
-_Pair = tuple[str, tuple[str, str]]
+_Position = tuple[Expression, Expression]
+_Pair = tuple[str, _Position]
+_NO_POSITION: Final = (SubQuery, Aggregate, Window)
 _FLIPPED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 _REGIONS: Final = ("scisql_s2PtInCircle", "scisql_s2PtInBox", "scisql_s2PtInEllipse", "scisql_s2PtInCPoly")
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -62,7 +79,16 @@ class SameKey:
     right: str
 
 
-Fact = InRegion | KeyIn | CellsIn | SameKey | Near
+@dataclass(frozen=True)
+class Linked:
+    """A match table and the director of one of its ends, joined on that end's key: their rows lie this near."""
+
+    left: str
+    right: str
+    radius_deg: float
+
+
+Fact = InRegion | KeyIn | CellsIn | SameKey | Linked | Near
 
 
 def recognise(predicate: Expression, refs: Refs) -> Fact | None:
@@ -98,7 +124,9 @@ def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
     if isinstance(right, ColumnRef | Call) and not isinstance(left, ColumnRef | Call):
         left, right, operator = right, left, _FLIPPED[operator]
     if isinstance(left, ColumnRef) and isinstance(right, ColumnRef):
-        return _same_key(left, right, refs) if operator == "=" and not predicate.collation else None
+        if operator != "=" or predicate.collation or left.collation or right.collation or not _alike(left, right):
+            return None
+        return _match_end(left, right, refs) or _match_end(right, left, refs) or _same_key(left, right, refs)
     if isinstance(left, Call):
         return _call(left, operator, constant(right), refs)
     if not isinstance(left, ColumnRef) or predicate.collation:
@@ -146,14 +174,41 @@ def _key_value(item: Expression, type_: str) -> int | str | None:
 def _same_key(left: ColumnRef, right: ColumnRef, refs: Refs) -> SameKey | None:
     one, other = refs[left.table], refs[right.table]
     kinds = (Kind.DIRECTOR, Kind.CHILD)
-    if one.table.kind not in kinds or other.table.kind not in kinds or left.collation or right.collation:
+    if one.table.kind not in kinds or other.table.kind not in kinds:
         return None
-    alike = left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
     on_keys = left.column == one.table.key and right.column == other.table.key
     placed = one.family == other.family and one.table.tiling == other.table.tiling
-    if not (alike and on_keys and placed) or left.table == right.table:
+    if not (on_keys and placed) or left.table == right.table:
         return None
     return SameKey(left.table, right.table) if one.table.key_unique and other.table.key_unique else None
+
+
+def _alike(left: ColumnRef, right: ColumnRef) -> bool:
+    """Whether equal keys of these types have one form."""
+    return left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
+
+
+def _match_end(link: ColumnRef, end: ColumnRef, refs: Refs) -> SameKey | Linked | None:
+    """A match table beside a director it links, on that key.
+
+    Its rows lie with their first end if that is known, else with the second, and no farther from the second than the
+    ends of any row are apart. This holds for the director alone: a child may have keys that no director has.
+    """
+    match, director = refs[link.table], refs[end.table]
+    if match.table.kind is not Kind.MATCH or director.table.kind is not Kind.DIRECTOR:
+        return None
+    keyed = end.column == director.table.key and director.table.key_unique
+    if not keyed or match.snapshot.database != director.snapshot.database:
+        return None
+    ends = [at for at, e in enumerate(match.table.match) if (e.director, e.key) == (director.table.name, link.column)]
+    if ends[:1] == [0] and match.table.tiling == director.table.tiling:
+        return SameKey(link.table, end.table)
+    apart_deg = match.table.own_angle_arcsec_max / 3600
+    if not ends or not apart_deg:
+        return None
+    order = list(refs)
+    left, right = sorted((link.table, end.table), key=order.index)
+    return Linked(left, right, apart_deg)
 
 
 # -- cells
@@ -208,8 +263,8 @@ def _region(function: str, numbers: list[float]) -> Region | None:
 
 
 def _separation(call: Call, radius_deg: float, refs: Refs) -> Fact | None:
-    """angSep of a position and a point is a cone; of two references' columns, near neighbours."""
-    one, other = _pair(call.arguments[:2]), _pair(call.arguments[2:])
+    """angSep of a position and a point is a cone; of two references' positions, near neighbours."""
+    one, other = _pair(call.arguments[:2], refs), _pair(call.arguments[2:], refs)
     if one is not None and other is not None:
         return _near(one, other, radius_deg, refs) if one[0] != other[0] and radius_deg >= 0 else None
     alias = _position_of(call.arguments[:2] if one is not None else call.arguments[2:], refs)
@@ -225,28 +280,36 @@ def _near(one: _Pair, other: _Pair, radius_deg: float, refs: Refs) -> Near:
     order = list(refs)
     left, right = sorted((one, other), key=lambda pair: order.index(pair[0]))
     placed = all(
-        refs[alias].table.kind is Kind.DIRECTOR and (refs[alias].table.ra, refs[alias].table.dec) == position
+        refs[alias].table.kind is Kind.DIRECTOR and (refs[alias].table.ra, refs[alias].table.dec) == _names(position)
         for alias, position in (left, right)
     )
     return Near(left[0], right[0], min(radius_deg, 180.0), left[1], right[1], placed)
 
 
-def _pair(arguments: tuple[Expression, ...]) -> _Pair | None:
-    """(alias, (ra, dec)) if the arguments are two columns of one reference."""
-    ra, dec = (_bare(argument) for argument in arguments)
-    if ra is None or dec is None or ra.table != dec.table:
+def _pair(arguments: tuple[Expression, ...], refs: Refs) -> _Pair | None:
+    """(alias, (ra, dec)) if the arguments are made of columns of one reference, and would be the same made twice."""
+    aliases = {alias for argument in arguments for alias, _ in columns_in(argument)}
+    parts = [part for argument in arguments for part in walk(argument)]
+    chance = any(isinstance(part, Call) and part.function in ("RAND", "UUID") for part in parts)
+    if len(aliases) != 1 or chance or any(isinstance(part, _NO_POSITION) for part in parts) or not aliases <= set(refs):
         return None
-    return ra.table, (ra.column, dec.column)
+    ra, dec = (_bare(argument) or argument for argument in arguments)
+    return aliases.pop(), (ra, dec)
+
+
+def _names(position: _Position) -> tuple[str, ...]:
+    """The columns a position is, none if it is worked out."""
+    return tuple(part.column for part in position if isinstance(part, ColumnRef))
 
 
 def _position_of(arguments: tuple[Expression, ...], refs: Refs) -> str | None:
     """The alias whose own position the two arguments are, if they are one."""
-    pair = _pair(arguments)
-    if pair is None:
+    pair = _pair(arguments, refs)
+    if pair is None or len(_names(pair[1])) < 2:
         return _cell_of(arguments, refs)
     table = refs[pair[0]].table
     placed = table.kind in (Kind.DIRECTOR, Kind.CHILD) and table.ra != ""
-    return pair[0] if placed and (table.ra, table.dec) == pair[1] else None
+    return pair[0] if placed and (table.ra, table.dec) == _names(pair[1]) else None
 
 
 def _cell_of(arguments: tuple[Expression, ...], refs: Refs) -> str | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from qsky.catalog.model import Kind
 from qsky.plan.cells import common, of_single
 from qsky.plan.draft import Draft, binding_predicates
+from qsky.plan.listed import listed_cells
 from qsky.plan.model import Cells, Probe, Ref
 from qsky.plan.predicate import CellsIn, Fact, InRegion, KeyIn, Refs, recognise
 from qsky.sky.region import Region
@@ -50,6 +51,9 @@ def prune(draft: Draft) -> Draft:
             low, high = fact.region.dec_range()
             old_low, old_high = dec.get(fact.alias, (-90.0, 90.0))
             dec[fact.alias] = max(low, old_low), min(high, old_high)
+    for alias, rows, found in listed_cells(draft):
+        cells[alias] = found if alias not in cells else _both(cells[alias], found)
+        draft = draft.fired("prune", f"{alias}: near {rows} rows of a list, in {len(found[0])} ranges of cells")
     if not cells:
         draft = draft.kept("prune", "no predicate at the top of WHERE limits the sky, a director key or _healpix_29")
     return replace(draft, cells=cells, dec_deg=dec)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft
 from qsky.plan.model import PIECES, Plan, Scan
-from qsky.plan.near import condition
+from qsky.plan.near import conditions
 from qsky.plan.partial import split_aggregates, unsplittable
 from qsky.plan.rewrite import has_window, replaced, windows_in
 from qsky.plan.spell import template_of
@@ -32,20 +32,17 @@ class Halves:
 
 def split(draft: Draft) -> Draft:
     """The finished plan of a query that runs in chunks, or once."""
-    halves = _halves(draft)
-    also = [condition(near, number) for number, near in enumerate(draft.nears)]
-    under = select_text(halves.under, from_text(draft.query.source), also)
-    merge = None if halves.above is None else select_text(halves.above, f'"{PIECES}"')
+    under, schema, merge, why, collects = under_and_above(draft)
     scan = Scan(
         name=PIECES,
         template=template_of(under, draft.readings),
         readings=tuple(draft.readings.values()),
         batches=draft.batches,
-        schema=tuple((name, expression.type) for name, expression in halves.under.items),
+        schema=schema,
         interactive=draft.batches.chunks <= draft.settings.interactive_chunks_max,
     )
     streams = merge is None and len(draft.batches) > 1
-    done = draft.fired("split", halves.why)
+    done = draft.fired("split", why)
     plan = Plan(
         scans=(scan,),
         merge=merge,
@@ -56,10 +53,20 @@ def split(draft: Draft) -> Draft:
         chunks_chosen=draft.batches.chunks,
         chunks_total=draft.chunks_total,
         bytes=draft.batches.bytes,
-        gathers=halves.collects,
+        gathers=collects,
         given=draft.given,
     )
     return replace(done, plan=plan)
+
+
+def under_and_above(draft: Draft) -> tuple[str, tuple[tuple[str, str], ...], str | None, str, bool]:
+    """(SQL under the line with holes, the columns of its pieces, merge SQL, why, whether rows are collected)."""
+    halves = _halves(draft)
+    also = conditions(draft.nears)
+    under = select_text(halves.under, from_text(draft.query.source), also)
+    merge = None if halves.above is None else select_text(halves.above, f'"{PIECES}"')
+    schema = tuple((name, expression.type) for name, expression in halves.under.items)
+    return under, schema, merge, halves.why, halves.collects
 
 
 def answer_columns(items: tuple[Item, ...]) -> tuple[tuple[str, str], ...]:

@@ -32,23 +32,27 @@ def _within_group(self: Binder, node: Any) -> Expression:
 def _filtered(self: Binder, node: Any) -> Expression:
     """aggregate(...) FILTER (WHERE ...)."""
     call = node.this
-    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous) else None
+    form = aggregate_named(call.name, self.parsed.lang) if isinstance(call, exp.Anonymous | GroupConcat) else None
     if form is None:
         raise self.error(node, "syntax", "FILTER can follow only an aggregate.")
     condition = self.within_aggregate().predicate(node.expression.this)
-    return bind_aggregate(self, call, form, condition=condition)
+    return bind_aggregate(self, call, form, _orders_inside(self, call), condition)
 
 
 def _group_concat(self: Binder, node: Any) -> Expression:
     """GROUP_CONCAT(DISTINCT a, b ORDER BY c SEPARATOR ',') as sql.dialect reads it."""
+    return bind_aggregate(self, node, FORMS["GROUP_CONCAT"], _orders_inside(self, node))
+
+
+def _orders_inside(self: Binder, node: Any) -> list[Order]:
+    """ORDER BY inside the parentheses of GROUP_CONCAT."""
     inner = self.within_aggregate()
-    orders = [
+    return [
         Order(
             op.without_case(op.as_value(inner.bind(o.this))), bool(o.args.get("desc")), bool(o.args.get("nulls_first"))
         )
         for o in node.args.get("order") or ()
     ]
-    return bind_aggregate(self, node, FORMS["GROUP_CONCAT"], orders)
 
 
 AGGREGATE_TERMS: Final[Mapping[type[Any], Callable[[Binder, Any], Expression]]] = {

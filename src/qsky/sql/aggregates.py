@@ -65,10 +65,11 @@ _FORMS: Final = (
     Form("BOOL_OR", "b", "BOOLEAN", "bool_or({0})"),
     Form("GROUP_CONCAT", "ss", "VARCHAR", "string_agg({0}, {1}{order})"),
 )
+# In a fold e1 is the count, e2 the mean, e3 the sum of squared deviations; words that qsky.words knows.
 _MOMENTS: Final = (
-    "list_reduce(list({{'n': CAST({0} AS DOUBLE), 'm': {1}, 's': {2}}}) FILTER (WHERE {0} > 0), lambda a, b: "
-    "{{'n': a.n + b.n, 'm': a.m + (b.m - a.m) * b.n / (a.n + b.n), "
-    "'s': a.s + b.s + (b.m - a.m) * (b.m - a.m) * a.n * b.n / (a.n + b.n)}})"
+    "list_reduce(list({{'e1': CAST({0} AS DOUBLE), 'e2': {1}, 'e3': {2}}}) FILTER (WHERE {0} > 0), lambda a1, a2: "
+    "{{'e1': a1.e1 + a2.e1, 'e2': a1.e2 + (a2.e2 - a1.e2) * a2.e1 / (a1.e1 + a2.e1), "
+    "'e3': a1.e3 + a2.e3 + (a2.e2 - a1.e2) * (a2.e2 - a1.e2) * a1.e1 * a2.e1 / (a1.e1 + a2.e1)}})"
 )
 
 
@@ -77,7 +78,7 @@ def _from_moments(name: str, value: str) -> Form:
 
     Chan, Golub and LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances".
     """
-    return Form(name, "inn", "DOUBLE", f"list_transform([{_MOMENTS}], lambda f: {value})[1]")
+    return Form(name, "inn", "DOUBLE", f"list_transform([{_MOMENTS}], lambda a3: {value})[1]")
 
 
 # What plan.partial writes above the line; no user can.
@@ -86,10 +87,10 @@ FOLDS: Final = {
     for form in (
         # the first row of the first piece that has any
         Form("FOLD_FIRST", "ai", "first", "first({0}) FILTER (WHERE {1} > 0)"),
-        _from_moments("FOLD_VAR_POP", "f.s / f.n"),
-        _from_moments("FOLD_VAR_SAMP", "CASE WHEN f.n > 1 THEN f.s / (f.n - 1) END"),
-        _from_moments("FOLD_STDDEV_POP", "sqrt(f.s / f.n)"),
-        _from_moments("FOLD_STDDEV_SAMP", "CASE WHEN f.n > 1 THEN sqrt(f.s / (f.n - 1)) END"),
+        _from_moments("FOLD_VAR_POP", "a3.e3 / a3.e1"),
+        _from_moments("FOLD_VAR_SAMP", "CASE WHEN a3.e1 > 1 THEN a3.e3 / (a3.e1 - 1) END"),
+        _from_moments("FOLD_STDDEV_POP", "sqrt(a3.e3 / a3.e1)"),
+        _from_moments("FOLD_STDDEV_SAMP", "CASE WHEN a3.e1 > 1 THEN sqrt(a3.e3 / (a3.e1 - 1)) END"),
     )
 }
 FORMS: Final = {form.name: form for form in _FORMS}

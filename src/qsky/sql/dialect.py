@@ -129,6 +129,18 @@ _WORDS: Final = {
 }
 
 
+def _string_agg(reader: Any) -> Any:
+    """STRING_AGG([DISTINCT] a, separator [ORDER BY ...]), and DuckDB's other names of it."""
+    distinct = reader._match(TokenType.DISTINCT)
+    given = reader._parse_csv(reader._parse_disjunction)
+    order = reader._parse_order()
+    if distinct:
+        given = [exp.Distinct(expressions=given[:1]), *given[1:]]
+    if order is None:
+        return reader.expression(exp.Anonymous(this="STRING_AGG", expressions=given))
+    return reader.expression(GroupConcat(expressions=given, order=order.expressions))
+
+
 _CLOCK: Final = {
     TokenType.CURRENT_DATE: lambda: _call("CURRENT_DATE"),
     TokenType.CURRENT_TIME: lambda: _call("CURRENT_TIME"),
@@ -195,7 +207,7 @@ class _MySQLParser(_Strict, MySQLParser):  # type: ignore[misc]
 
 class _DuckDBParser(_Strict, DuckDBParser):  # type: ignore[misc]
     FUNCTIONS: Any = {}
-    FUNCTION_PARSERS: Any = _Strict.FUNCTION_PARSERS
+    FUNCTION_PARSERS: Any = {**_WORDS, **dict.fromkeys(("STRING_AGG", "LISTAGG", "GROUP_CONCAT"), _string_agg)}
     NO_PAREN_FUNCTIONS: Any = _CLOCK
     NO_PAREN_FUNCTION_PARSERS: Any = _Strict.NO_PAREN_FUNCTION_PARSERS
     FUNC_TOKENS: Any = DuckDBParser.FUNC_TOKENS | _Strict.FUNC_TOKENS

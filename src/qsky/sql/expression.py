@@ -144,7 +144,10 @@ def _concatenated(self: Binder, node: Any) -> Expression:
 
 def _radix(base: int) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
-        return op.number(int(str(node.this) or "0", base))
+        value = int(str(node.this) or "0", base)
+        if value >= 1 << 64:
+            raise self.error(node, "bad-argument", "This number has more than 64 bits.")
+        return op.number(value)
 
     return bound
 

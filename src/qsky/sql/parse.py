@@ -98,12 +98,16 @@ def parse(text: str, lang: str, settings: Settings) -> Parsed:
     if known == "mysql":
         found = inline_variables(found, settings.sql_bytes_max, partial(_fail, text))
     found = _one_statement(found, text, known)
+    _check_size(found, text, settings)
+    _check_comments(found, text, known)
     _check_operators(found, text, known)
     check_clauses(found, partial(_fail, text))
     _check_depth(found, text, settings.sql_depth_max)
     found, revisions = _take_revisions(found)
     trees = _trees(found, text, known, settings.sql_depth_max)
-    parsed = Parsed(text, known, _select(trees, text, known, settings.sql_depth_max), revisions)
+    tree = _select(trees, text, known, settings.sql_depth_max)
+    _check_width(tree, text, settings)
+    parsed = Parsed(text, known, tree, revisions)
     if known == "adql":
         _check_reserved(parsed)
         _check_constructs(parsed)
@@ -190,8 +194,46 @@ def _one_statement(found: list[Token], text: str, lang: Lang) -> list[Token]:
     return found
 
 
+def _check_size(found: list[Token], text: str, settings: Settings) -> None:
+    """Each word costs the binder a while, and each row of an answer may carry each constant."""
+    most = settings.sql_tokens_max
+    if len(found) > most:
+        hint = "Load long lists as a table and join it, or raise QSKY_SQL_TOKENS_MAX."
+        sentence = f"The query has {len(found)} words and signs, and may have {most}."
+        raise _fail(text, found[most].start, "limit-text", sentence, hint)
+    longest = settings.sql_constant_bytes_max
+    for token in found:
+        if token.end - token.start > longest and len(token.text.encode()) > longest:
+            hint = "Shorten it, or raise QSKY_SQL_CONSTANT_BYTES_MAX."
+            raise _fail(text, token.start, "limit-text", f"This constant is longer than {longest} bytes.", hint)
+
+
+def _check_width(tree: exp.Select, text: str, settings: Settings) -> None:
+    """Columns and tables cost more than words."""
+    for select in tree.find_all(exp.Select):
+        if len(select.expressions) > settings.sql_columns_max:
+            sentence = f"A SELECT shows {len(select.expressions)} columns, and may show {settings.sql_columns_max}."
+            raise _fail(text, 0, "limit-text", sentence, "Raise QSKY_SQL_COLUMNS_MAX if this is meant.")
+    tables = sum(1 for _ in tree.find_all(exp.Table))
+    if tables > settings.sql_tables_max:
+        sentence = f"The query names {tables} tables, and may name {settings.sql_tables_max}."
+        raise _fail(text, 0, "limit-text", sentence, "Raise QSKY_SQL_TABLES_MAX if this is meant.")
+
+
+def _check_comments(found: list[Token], text: str, lang: Lang) -> None:
+    """MySQL runs what stands in such a comment; leaving it out would be another query."""
+    if lang != "mysql":
+        return
+    for token in found:
+        if any(comment.startswith(("!", "M!")) for comment in token.comments):
+            sentence = "A comment that MySQL would run, /*! ... */, is not supported."
+            raise _fail(text, token.start, "not-supported", sentence, "Write its text without the comment.")
+
+
 def _check_operators(found: list[Token], text: str, lang: Lang) -> None:
     for token in found:
+        if token.token_type is TokenType.INTO:
+            raise _fail(text, token.start, "not-supported", "INTO is not supported: a SELECT writes nothing.")
         if token.text in _FOREIGN[lang] and token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER):
             raise _fail(text, token.start, "syntax", f"{TITLES[lang]} has no operator {token.text}.")
         if lang == "adql":

@@ -45,7 +45,7 @@ NestedText = Callable[[SubQuery], str]
 
 # An argument that a text repeats is written out this often only while it is short: nested, it would grow without end.
 _REPEATED_LENGTH_MAX: Final = 160
-_PLAIN: Final = frozenset({"+", "-", "*", "&", "|", "<<", ">>", "||", "=", "<>", "<", "<=", ">", ">="})
+_PLAIN: Final = frozenset({"+", "-", "*", "&", "|", "<<", ">>", "=", "<>", "<", "<=", ">", ">="})
 _COMPARISONS: Final = frozenset({"=", "<>", "<", "<=", ">", ">="})
 
 
@@ -145,6 +145,8 @@ def _unary(self: _Printer, e: Unary) -> str:
 def _binary(self: _Printer, e: Binary) -> str:
     if e.operator in ("AND", "OR"):
         return "(" + f" {e.operator} ".join(self.texts(_flat(e, e.operator))) + ")"
+    if e.operator == "||":
+        return _call(self, Call(type=e.type, function="CONCAT", arguments=_flat(e, "||")))
     left, right = self.text(e.left), self.text(e.right)
     if e.collation == "ci":
         left, right = f"lower({left})", f"lower({right})"
@@ -309,8 +311,10 @@ def _window(self: _Printer, e: Window) -> str:
 
 
 def _unplaced(text: str) -> str:
-    """Anything but a bare number, which might be taken for a column's place."""
-    return f"({text} + 0)" if text.isdecimal() else text
+    """Anything but a bare constant: a number might be taken for a column's place, a text is refused."""
+    if text.isdecimal():
+        return f"({text} + 0)"
+    return f"({text} || '')" if text.startswith("'") and text.endswith("'") else text
 
 
 def _subquery(self: _Printer, e: SubQuery) -> str:

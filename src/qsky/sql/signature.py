@@ -2,7 +2,8 @@
 
 The tables of functions (`sql.numbers`, `sql.texts`, `sql.times`, `sql.sky_calls`) are made of these; `sql.functions`
 finds them. In a text, {0}, {1}, ... are the arguments, {*} all of them with commas, {1:x} the second one or x,
-{doubles} all as DOUBLE with commas, {rest} the same from the third on.
+{doubles} all as DOUBLE with commas, {rest} the same from the third on; {lengths} is the sum of their bytes, {count} how
+many they are.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ def _is_bytes(kind: str) -> bool:
     return kind == "BLOB" or _has_text(kind)
 
 
+# A text that a query makes of others must not be longer, or a few words could fill the memory: DuckDB neither counts
+# such texts nor stops while it makes one.
+MADE_TEXT_BYTES_MAX: Final = 1 << 18
+
 # What a letter of a signature takes, and how a message calls it.
 _TAKES: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
     "n": (_is_logical, "a number"),
@@ -53,7 +58,7 @@ class Function:
     `signature` has a letter of `_TAKES` per argument; a last letter after `*` may occur any number of times, letters
     after `?` may be missing. `result` is a type, or "same" (the common type of the arguments), "first" (that of the
     first), "whole" (BIGINT of an exact number, else DOUBLE). `exact` is the text for an exact first argument if that
-    differs.
+    differs. `longest` must be given where the answer may have more bytes than the arguments: its most, as a text.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Function:
     result: str
     text: str
     exact: str = ""
+    longest: str = ""
 
     @property
     def arity(self) -> tuple[int, int]:
@@ -82,7 +88,12 @@ class Function:
     def repeats(self) -> bool:
         """Whether an argument occurs more than once in what DuckDB evaluates."""
         macro = self.text.startswith(("scisql_", "qsky_"))
-        return macro or "{nulls}" in self.text or any(self.text.count(f"{{{at}") > 1 for at in range(10))
+        return (
+            macro
+            or bool(self.longest)
+            or "{nulls}" in self.text
+            or any(self.text.count(f"{{{at}") > 1 for at in range(10))
+        )
 
 
 def describe_mismatch(function: Function, at: int, kind: str) -> str:
@@ -111,7 +122,7 @@ def by_name(*groups: Iterable[Function]) -> dict[str, Function]:
     return {function.name: function for group in groups for function in group}
 
 
-_SLOT: Final = re.compile(r"\{(\d|\*|\||nulls|doubles|rest)(?::([^{}]+))?\}")
+_SLOT: Final = re.compile(r"\{(\d|\*|\||nulls|doubles|rest|lengths|count)(?::([^{}]+))?\}")
 
 
 def call_text(function: Function, arguments: tuple[str, ...], first: str) -> str:
@@ -125,9 +136,19 @@ def call_text(function: Function, arguments: tuple[str, ...], first: str) -> str
             return " || ".join(f"CAST({argument} AS VARCHAR)" for argument in arguments)
         if what == "nulls":
             return " OR ".join(f"{argument} IS NULL" for argument in arguments)
+        if what == "lengths":
+            return " + ".join(f"coalesce(strlen(CAST({argument} AS VARCHAR)), 0)" for argument in arguments)
+        if what == "count":
+            return str(len(arguments))
         if what in ("doubles", "rest"):
             numbers = arguments if what == "doubles" else arguments[2:]
             return ", ".join(f"CAST({argument} AS DOUBLE)" for argument in numbers)
         return arguments[int(what)] if int(what) < len(arguments) else default
 
-    return _SLOT.sub(filled, function.exact if function.exact and is_exact(first) else function.text)
+    text = function.exact if function.exact and is_exact(first) else function.text
+    if function.longest:
+        # in the argument, not around the call: DuckDB works out constant calls before it looks at a CASE around them
+        failed = f"error('A text would be longer than {MADE_TEXT_BYTES_MAX} bytes')"
+        asked = f"{_SLOT.sub(filled, function.longest)} > {MADE_TEXT_BYTES_MAX}"
+        arguments = (f"CASE WHEN {asked} THEN {failed} ELSE {arguments[0]} END", *arguments[1:])
+    return _SLOT.sub(filled, text)

@@ -104,8 +104,8 @@ def nested_text(sub: SubQuery) -> str:
     if sub.query is not None:
         return select_text(whole(sub.query), from_text(sub.query.source))
     assert sub.stage is not None
-    columns = ", ".join(f"c{place}" for place in range(len(sub.operands) or 1))
-    return f"SELECT {columns} FROM {given_name(sub.stage)}"
+    columns = ", ".join(f'"c{place}"' for place in range(len(sub.operands) or 1))
+    return f"SELECT {columns} FROM {quoted(given_name(sub.stage))}"
 
 
 def select_text(select: Select, source: str, also: Sequence[str] = ()) -> str:
@@ -145,10 +145,8 @@ def from_text(source: From | None) -> str:
     """A FROM, with a hole for each table."""
     if source is None:
         return ""
-    if isinstance(source, TableRef | GivenRef):
+    if isinstance(source, TableRef | GivenRef | Combined):
         return f"{hole(source.alias)} AS {quoted(source.alias)}"
-    if isinstance(source, Combined):
-        return f"({_combined_text(source)}) AS {quoted(source.alias)}"
     left, right = from_text(source.left), from_text(source.right)
     if isinstance(source.right, Join):
         right = f"({right})"
@@ -158,9 +156,14 @@ def from_text(source: From | None) -> str:
     return f"{left} {_JOIN_WORDS[source.kind]} {right} ON ({condition})"
 
 
+def given_relation(source: Combined | GivenRef) -> str:
+    """What SQL reads where rows of stages stand in FROM."""
+    return quoted(given_name(source.stage)) if isinstance(source, GivenRef) else f"({_combined_text(source)})"
+
+
 def _combined_text(source: Combined | GivenRef) -> str:
     if isinstance(source, GivenRef):
-        columns = ", ".join(f"c{place}" for place in range(len(source.types)))
-        return f"SELECT {columns} FROM {given_name(source.stage)}"
+        columns = ", ".join(f'"c{place}"' for place in range(len(source.types)))
+        return f"SELECT {columns} FROM {quoted(given_name(source.stage))}"
     word = f"{source.operator} ALL" if source.all else source.operator
     return f"({_combined_text(source.left)}) {word} ({_combined_text(source.right)})"

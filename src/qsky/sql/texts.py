@@ -14,8 +14,8 @@ _LEADING: Final = "'^(?:' || regexp_escape({1}) || ')+'"
 _TRAILING: Final = "'(?:' || regexp_escape({1}) || ')+$'"
 
 
-def _text(name: str, signature: str, text: str) -> Function:
-    return Function(name, signature, "VARCHAR", text)
+def _text(name: str, signature: str, text: str, longest: str = "") -> Function:
+    return Function(name, signature, "VARCHAR", text, longest=longest)
 
 
 def _padded(name: str) -> Function:
@@ -23,7 +23,7 @@ def _padded(name: str) -> Function:
     pad = "{2:' '}"
     short = f"CASE WHEN {{1}} > length({{0}}) AND {pad} = '' THEN NULL ELSE"
     cut = f"{short} {name.lower()}({{0}}, CAST({{1}} AS INTEGER), CASE WHEN {pad} = '' THEN ' ' ELSE {pad} END) END"
-    return _text(name, "si?s", when(f"{{1}} >= 0 AND {pad} IS NOT NULL", cut))
+    return _text(name, "si?s", when(f"{{1}} >= 0 AND {pad} IS NOT NULL", cut), "4e0 * {1}")
 
 
 _FROM: Final = "CAST({2} AS BIGINT)"
@@ -78,23 +78,28 @@ _PARTS: Final = (
         "n",
         "regexp_replace(regexp_replace(CAST({0} AS VARCHAR), '\\.0$', ''), 'e\\+?(-?)0*', 'e\\1')",
     ),
-    _text("CONCAT", "a*a", "({|})"),
-    _text("CONCAT_KNOWN", "a*a", "concat({*})"),
-    _text("CONCAT_WS", "sa*a", "concat_ws({*})"),
+    _text("CONCAT", "a*a", "({|})", "{lengths}"),
+    _text("CONCAT_KNOWN", "a*a", "concat({*})", "{lengths}"),
+    _text("CONCAT_WS", "sa*a", "concat_ws({*})", "{lengths} + {count} * coalesce(strlen({0}), 0)"),
     _text("LEFT", "si", "CASE WHEN {1} < 1 THEN left({0}, 0) ELSE left({0}, {1}) END"),
     _text("RIGHT", "si", "CASE WHEN {1} < 1 THEN left({0}, 0) ELSE right({0}, {1}) END"),
-    _text("REPLACE", "sss", "CASE WHEN {1} = '' THEN left({2}, 0) || {0} ELSE replace({0}, {1}, {2}) END"),
+    _text(
+        "REPLACE",
+        "sss",
+        "CASE WHEN {1} = '' THEN left({2}, 0) || {0} ELSE replace({0}, {1}, {2}) END",
+        "strlen({0}) + strlen({0}) // greatest(strlen({1}), 1) * strlen({2})",
+    ),
     _text(
         "SUBSTRING",
         "si?i",
         "CASE WHEN {1} = 0 OR {1} < -length({0}) OR {2:1} < 1 THEN left({0}, 0) ELSE substr({0}, {1}, {2:4294967295}) END",
     ),
     _text("SUBSTRING_INDEX", "ssi", _SUBSTRING_INDEX),
-    _text("REPEAT", "si", "repeat({0}, greatest(CAST({1} AS BIGINT), 0) + {1} * 0)"),
-    _text("SPACE", "i", "repeat(' ', greatest(CAST({0} AS BIGINT), 0) + {0} * 0)"),
+    _text("REPEAT", "si", "repeat({0}, greatest(CAST({1} AS BIGINT), 0) + {1} * 0)", "1e0 * strlen({0}) * {1}"),
+    _text("SPACE", "i", "repeat(' ', greatest(CAST({0} AS BIGINT), 0) + {0} * 0)", "{0}"),
     _padded("LPAD"),
     _padded("RPAD"),
-    _text("INSERT", "siis", _INSERTED),
+    _text("INSERT", "siis", _INSERTED, "strlen({0}) + strlen({3})"),
     _text("TRANSLATE", "sss", "translate({0}, {1}, {2})"),
 )
 
@@ -109,7 +114,7 @@ _SEARCH: Final = (
     )),
     Function("MATCHES", "ss", "BOOLEAN", "regexp_matches({0}, {1})"),
     Function("MATCHES_ANY_CASE", "ss", "BOOLEAN", "regexp_matches({0}, {1}, 'i')"),
-    _text("REGEXP_REPLACE", "sss", "regexp_replace({0}, {1}, {2}, 'gs')"),
+    _text("REGEXP_REPLACE", "sss", "regexp_replace({0}, {1}, {2}, 'gs')", "(strlen({0}) + 1) * (strlen({2}) + 1)"),
     _text("REGEXP_SUBSTR", "ss", "regexp_extract({0}, {1}, 0, 's')"),
     Function("STARTS_WITH", "ss", "BOOLEAN", "starts_with({0}, {1})"),
     Function("ENDS_WITH", "ss", "BOOLEAN", "ends_with({0}, {1})"),
@@ -119,7 +124,7 @@ _SEARCH: Final = (
 _CODES: Final = (
     # the first byte, 0 for no text
     Function("ASCII", "s", "BIGINT", "CAST('0x' || left(hex({0}) || '00', 2) AS BIGINT)"),
-    _text("HEX", "b", "hex({0})"),
+    _text("HEX", "b", "hex({0})", "2 * strlen(CAST({0} AS VARCHAR))"),
     Function("UNHEX", "s", "BLOB", when(
         "regexp_full_match({0}, '[0-9A-Fa-f]*')",
         "CASE WHEN length({0}) % 2 = 1 THEN unhex('0' || {0}) ELSE unhex({0}) END",

@@ -15,6 +15,7 @@ import pyarrow as pa
 from qsky.duck import Duck, quoted, text_literal
 from qsky.errors import QskyError
 from qsky.fragment import Fragment, Input, Piece
+from qsky.words import only_known_words
 from qsky.worker.loop import Decode
 
 # Few batches cost little per query, and DuckDB fills one without growing it often.
@@ -61,12 +62,16 @@ def _flat(table: pa.Table) -> pa.Table:
 
 
 def finished_sql(fragment: Fragment, spell: Callable[[Input], str]) -> str:
-    """The fragment's SQL with a relation in the place of each `{name}`, all replaced in one pass."""
+    """The fragment's SQL with a relation in the place of each `{name}`, all replaced in one pass.
+
+    Only these relations name files: the words of the SQL are looked at before (the second wall).
+    """
+    sql = only_known_words(fragment.sql)
     if not fragment.inputs:
-        return fragment.sql
+        return sql
     relations = {"{" + source.name + "}": spell(source) for source in fragment.inputs}
     pattern = "|".join(re.escape(name) for name in relations)
-    return re.sub(pattern, lambda found: relations[found.group()], fragment.sql)
+    return re.sub(pattern, lambda found: relations[found.group()], sql)
 
 
 def relation(source: Input) -> str:

@@ -1,0 +1,87 @@
+"""A derived table whose rows are final in the fragments is read there, by the query around it: no row of it is held.
+
+`ROW_NUMBER() OVER (PARTITION BY a.id ...) AS k` in a derived table and `WHERE k = 1` outside, or an aggregate over
+groups of a director's key, would otherwise collect all rows of the inner query before the outer looks at them.
+Called by `engine`. Pure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from qsky.config import Settings
+from qsky.plan.draft import Draft, refs_of
+from qsky.plan.model import Given, Note, Plan
+from qsky.plan.split import answer_columns, under_and_above
+from qsky.sql.query import Call, Combined, From, GivenRef, Query, Statement, SubQuery, expressions_of, sources_of, walk
+from qsky.sql.statement import given_name, split_holes
+
+_CHANCE = ("RAND", "UUID")
+
+
+def lone_stages(statement: Statement) -> frozenset[int]:
+    """Stages read once, by a query that reads nothing else: their rows need not be there before it is planned."""
+    queries = (*statement.stages, statement.query)
+    uses: Counter[int] = Counter()
+    alone = set()
+    for query in queries:
+        uses.update(_stages_in(query))
+        if isinstance(query.source, GivenRef) and not query.nested:
+            alone.add(query.source.stage)
+    chance = {number for number, stage in enumerate(statement.stages) if _throws_dice(stage)}
+    return frozenset(number for number in alone - chance if uses[number] == 1)
+
+
+def _stages_in(query: Query) -> list[int]:
+    """Every mention of a stage in a query, nested queries included."""
+    queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
+    found = [number for each in queries for leaf in sources_of(each.source) for number in _leaf_stages(leaf)]
+    parts = (part for each in queries for expression in expressions_of(each) for part in walk(expression))
+    return found + [part.stage for part in parts if isinstance(part, SubQuery) and part.stage is not None]
+
+
+def _leaf_stages(leaf: From) -> list[int]:
+    if isinstance(leaf, GivenRef):
+        return [leaf.stage]
+    return _leaf_stages(leaf.left) + _leaf_stages(leaf.right) if isinstance(leaf, Combined) else []
+
+
+def _throws_dice(query: Query) -> bool:
+    """Whether the rows would not be the same if a column were worked out twice."""
+    parts = (part for expression in expressions_of(query) for part in walk(expression))
+    return any(isinstance(part, Call) and part.function in _CHANCE for part in parts)
+
+
+def final_in_fragments(plan: Plan) -> bool:
+    """Whether the pieces, one after the other, are the rows of the query."""
+    return plan.merge is None and len(plan.scans) == 1 and plan.limit is None and not plan.offset
+
+
+def over(query: Query, inner: Plan, given: Given, settings: Settings) -> Plan:
+    """The plan of a query over the rows of a stage whose plan is `inner`, worked out where these are."""
+    assert isinstance(query.source, GivenRef)
+    scan = inner.scans[0]
+    draft = Draft(query, refs_of(query, {}, given), {}, settings, given, batches=scan.batches)
+    under, schema, merge, why, collects = under_and_above(draft)
+    template = tuple(
+        piece for part, is_hole in split_holes(under) for piece in (("(", *scan.template, ")") if is_hole else (part,))
+    )
+    name = given_name(query.source.stage)
+    streams = merge is None and len(scan.batches) > 1
+    notes = (
+        *inner.notes,
+        Note("nest", True, f"the query around reads the rows of {name} in the fragments that make them"),
+        Note("split", True, why),
+    )
+    return replace(
+        inner,
+        scans=(replace(scan, template=template, schema=schema),),
+        merge=merge,
+        columns=answer_columns(query.items),
+        notes=notes,
+        limit=query.limit if streams else None,
+        offset=query.offset if streams else 0,
+        gathers=collects,
+        given={**inner.given, **given},
+    )
