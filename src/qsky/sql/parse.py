@@ -49,7 +49,7 @@ _NOT_ADQL: Final[dict[type[Any], str]] = {
     exp.BitwiseRightShift: "operator >>",
 }
 # Words that ADQL reserves, so that they are no names, and gives no meaning.
-_WORDS_NOT_ADQL: Final = frozenset({"COLLATE", "FETCH", "INTERVAL", "INTO"})
+_WORDS_NOT_ADQL: Final = frozenset({"COLLATE", "FETCH", "INTERVAL"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
