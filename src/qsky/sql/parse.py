@@ -49,7 +49,7 @@ _NOT_ADQL: Final[dict[type[Any], str]] = {
     exp.BitwiseRightShift: "operator >>",
 }
 # Words that ADQL reserves, so that they are no names, and gives no meaning.
-_WORDS_NOT_ADQL: Final = frozenset({"COLLATE", "FETCH", "INTERVAL", "INTO"})
+_WORDS_NOT_ADQL: Final = frozenset({"COLLATE", "FETCH", "INTERVAL"})
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -262,7 +262,8 @@ def _check_adql_neighbours(token: Token, following: Token, text: str) -> None:
         raise _fail(text, following.start, "syntax", "A text in single quotes cannot stand here.", hint)
     if kinds[0] is TokenType.USING and kinds[1] is not TokenType.L_PAREN:
         raise _fail(text, following.start, "syntax", "USING needs names of columns in parentheses.")
-    if kinds[0] is TokenType.MOD and kinds[1] is not TokenType.L_PAREN:
+    unquoted = kinds[0] not in (TokenType.STRING, TokenType.IDENTIFIER)
+    if unquoted and token.text.upper() == "MOD" and kinds[1] is not TokenType.L_PAREN:
         raise _fail(text, token.start, "syntax", "ADQL has no operator MOD.", "Write MOD(x, y).")
     if kinds == (TokenType.NUMBER, TokenType.VAR) and token.end + 1 == following.start:
         raise _fail(text, token.start, "syntax", f"{token.text}{following.text} is not a number.")
