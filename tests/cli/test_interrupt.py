@@ -55,7 +55,7 @@ def test_ctrl_c_ends_at_once(work: str) -> None:
     seconds = time.perf_counter() - started
     assert process.stderr is not None
     assert (status, process.stderr.read()) == (130, STOPPED)
-    assert seconds < 0.5
+    assert seconds < SECONDS_MAX
 
 
 def stars(count: int, first: int) -> pa.Table:
@@ -114,7 +114,6 @@ def assert_as_it_was(folder: Path) -> None:
         ("many.csv", "begun", 0.0),
         ("many.csv", "begun", 3.0),
         ("many.parquet", "reading: ", 0.0),
-        ("many.parquet", "reading: ", 0.5),
     ],
 )
 def test_a_load_is_stopped(name: str, stage: str, after_seconds: float, folder: Path) -> None:

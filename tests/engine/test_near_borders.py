@@ -84,7 +84,7 @@ def test_joins_at_the_border(border: tuple[MadeSky, Engine, int]) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("radius_deg", RADII_DEG)
 def test_every_join_at_every_radius(border: tuple[MadeSky, Engine, int], radius_deg: float) -> None:
     wrong = _differences(border[0], border[1], list(JOINS), radius_deg)
