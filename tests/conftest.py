@@ -1,10 +1,14 @@
-"""What all tests share: the real catalogues that lie beside the repository, and nothing else."""
+"""What tests share: the real catalogues that lie beside the repository, one MariaDB server, statements written by hand."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from tests.mariadb import mariadb
+
+__all__ = ["any_words", "mariadb", "pytest_addoption", "shared_data"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -17,6 +21,13 @@ def shared_data() -> Path:
     missing = [name for name in ("truth.json", "hip2", "asas_acvs", "openngc") if not (SHARED / name).exists()]
     assert not missing, f"../shared/data is there but lacks {missing}"
     return SHARED
+
+
+@pytest.fixture
+def any_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For statements written by hand, of whatever takes long or fails: the words of the second wall are not asked."""
+    for module in ("qsky.worker.execute", "qsky.merge"):
+        monkeypatch.setattr(f"{module}.only_known_words", str)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,6 @@
 """A real MariaDB server of the test session's own, the reference for what MySQL's SQL means.
 
-Used by tests that compare Qsky with MariaDB: `from tests.mariadb import mariadb` in their conftest gives the fixture.
+Used by tests that compare Qsky with MariaDB, through the fixture `mariadb`: one server for all of them.
 The server listens on a socket in its own temporary folder only, without a network port, without rights to anything
 else (as root it runs as `nobody`), without InnoDB, and is stopped by its process when the session ends.
 """

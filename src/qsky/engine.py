@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,7 +46,7 @@ from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
-from qsky.sql.moments import Session, asks_session, in_session
+from qsky.sql.moments import Session, in_session
 from qsky.sql.query import GivenRef, Query, Statement
 from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
@@ -132,46 +132,31 @@ class Engine:
         prepared = self._prepare(text, lang, database)
         leases = ExitStack()
         try:
-            final, stages = self._staged(prepared, leases)
+            plans = self._plans(prepared, self._rows_of, leases)
+            final = plans[-1]
             schema = schema_of(final, prepared.statement.query)
             batches = self._leased(leases, final, schema)
             first = next(batches, None)
         except BaseException:
             leases.close()
             raise
-        plans = (*stages, final)
         facts = Facts(
             chunks_read=sum(each.chunks_chosen for each in plans),
             chunks_total=sum(each.chunks_total for each in plans),
             bytes_named=sum(each.bytes for each in plans),
             seconds=perf_counter() - started,
             revisions=prepared.statement.revisions,
-            explanation=explanation(plans),
+            explain=partial(explanation, plans),
         )
         return Result(schema, _with_first(first, batches), facts, plot_rows_max=self.settings.plot_rows_max)
 
     def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
         """How the query would be answered, as text."""
-        return explanation(self._plans(text, lang, database))
+        return explanation(self._plans(self._prepare(text, lang, database)))
 
     def explained(self, text: str, lang: str = "mysql", database: str | None = None) -> dict[str, Any]:
         """How the query would be answered, as values."""
-        return explained(self._plans(text, lang, database))
-
-    def _plans(self, text: str, lang: str, database: str | None) -> tuple[Plan, ...]:
-        """The plans of a text's stages and of its query, made without any stage's answer."""
-        prepared = self._prepare(text, lang, database)
-        if prepared.plan is not None:
-            return (prepared.plan,)
-        lone, plans = lone_stages(prepared.statement), list[Plan]()
-        waiting: dict[int, Plan] = {}
-        for number, query in enumerate((*prepared.statement.stages, prepared.statement.query)):
-            planned = self._planned(prepared, query, {}, waiting)
-            if number in lone and final_in_fragments(planned):
-                waiting[number] = planned
-            else:
-                plans.append(planned)
-        return tuple(plans)
+        return explained(self._plans(self._prepare(text, lang, database)))
 
     # -- parse, bind, probe, plan
 
@@ -190,9 +175,11 @@ class Engine:
         opened = {name: view.at(name, number) for name, number in statement.revisions}
         current = tuple((name, self._current(name)) for name, _ in statement.revisions)
         prepared = Prepared(statement, opened, current, None)
-        if not statement.stages:
-            prepared = replace(prepared, plan=self._planned(prepared, statement.query, {}))
-        if not any(snapshot.staged for snapshot in opened.values()) and not asks_session(bound):
+        if len(lone_stages(statement)) == len(statement.stages):
+            # a stage that is worked out inside the query around it need not be answered first either
+            plans = self._plans(prepared)
+            prepared = replace(prepared, plan=plans[0] if len(plans) == 1 else None)
+        if not any(snapshot.staged for snapshot in opened.values()) and statement is bound:
             self._keep(key, prepared)
         return prepared
 
@@ -212,24 +199,30 @@ class Engine:
         self._allow(snapshots)
         return planned
 
-    def _staged(self, prepared: Prepared, leases: ExitStack) -> tuple[Plan, tuple[Plan, ...]]:
-        """The plan of the statement's query after its stages have been answered, and theirs."""
-        given: dict[str, pa.Table] = {}
+    def _plans(
+        self, prepared: Prepared, answer: Callable[[Plan], pa.Table] | None = None, leases: ExitStack | None = None
+    ) -> tuple[Plan, ...]:
+        """The plans of the stages that are answered one after the other, and at the end that of the query.
+
+        `answer` gives the rows of a stage; without it nothing runs, and what depends on such rows is planned without.
+        `leases` takes those of a query that may take long.
+        """
+        short = prepared.plan is not None and all(scan.interactive for scan in prepared.plan.scans)
+        if leases is not None and not short:
+            self._lease(prepared, leases)
         if prepared.plan is not None:
-            if not all(scan.interactive for scan in prepared.plan.scans):
-                self._lease(prepared, leases)
-            return prepared.plan, ()
-        self._lease(prepared, leases)
-        plans, waiting, lone = [], dict[int, Plan](), lone_stages(prepared.statement)
-        for number, stage in enumerate(prepared.statement.stages):
-            planned = self._planned(prepared, stage, given, waiting)
+            return (prepared.plan,)
+        stages, lone = prepared.statement.stages, lone_stages(prepared.statement)
+        plans, waiting, given = list[Plan](), dict[int, Plan](), dict[str, pa.Table]()
+        for number, query in enumerate((*stages, prepared.statement.query)):
+            planned = self._planned(prepared, query, given, waiting)
             if number in lone and final_in_fragments(planned):
                 waiting[number] = planned
                 continue
             plans.append(planned)
-            given[given_name(number)] = self._rows_of(planned)
-        final = self._planned(prepared, prepared.statement.query, given, waiting)
-        return final, tuple(plans)
+            if answer is not None and number < len(stages):
+                given[given_name(number)] = answer(planned)
+        return tuple(plans)
 
     def _rows_of(self, plan: Plan) -> pa.Table:
         """The rows of a stage, held in memory, with columns c0, c1, ... Raises limit-gather."""

@@ -87,8 +87,8 @@ class Above:
         try:
             yield from self._lend(duck, large)
         finally:
-            if large:
-                self._large_lent = False
+            with self._lock:
+                self._large_lent = self._large_lent and not large
 
     def _lend(self, duck: Duck | None, large: bool) -> Iterator[Lent]:
         memory_bytes = self._memory_bytes // (1 if large else _SMALL_SHARE)

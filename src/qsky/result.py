@@ -5,7 +5,7 @@ A `Result` is read once as a stream (`batches`), or held whole by the first call
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,14 +24,17 @@ _ROWS_SHOWN: Final = 10
 
 @dataclass(frozen=True)
 class Facts:
-    """What it took: chunks read of all, bytes of parts named, seconds, the revision of each database, the plan's text."""
+    """What it took: chunks read of all, bytes of parts named, seconds, the revision of each database.
+
+    `explain` gives the plan's text when somebody asks for it.
+    """
 
     chunks_read: int = 0
     chunks_total: int = 0
     bytes_named: int = 0
     seconds: float = 0.0
     revisions: tuple[tuple[str, int], ...] = ()
-    explanation: str = ""
+    explain: Callable[[], str] = str
 
 
 class Result:
@@ -142,7 +145,8 @@ class Result:
         return html_grid(self.arrow(), _ROWS_SHOWN)
 
     def explain(self) -> str:
-        return self.facts.explanation
+        """The plan, and why it is so."""
+        return self.facts.explain()
 
     def scalar(self) -> Any:
         """The one value of a one-row, one-column answer."""

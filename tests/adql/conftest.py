@@ -15,7 +15,7 @@ import pytest
 from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.engine import Engine
-from tests.engine.conftest import make_sky
+from tests.engine.conftest import make_sky, plain_duckdb
 from tests.engine.made_sky import MadeSky, clustered, random_tiling
 
 _SEED = 2
@@ -89,14 +89,6 @@ def engine(sky: MadeSky) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def oracle(sky: MadeSky) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(config={"threads": 1}) as connection:
-        for macro in _ORACLE_MACROS:
-            connection.execute(macro)
-        for database in sky.snapshots:
-            connection.execute(f"CREATE SCHEMA {database}")
-        for name, rows in sky.rows.items():
-            connection.register("incoming", rows)
-            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
-            connection.unregister("incoming")
+    with plain_duckdb(sky, _ORACLE_MACROS) as connection:
         connection.execute("SET schema = 'db'")
         yield connection

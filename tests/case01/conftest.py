@@ -8,9 +8,7 @@ import pytest
 
 from qsky.wire import Sky
 from tests.case01.cases import load_into_mariadb, load_into_qsky
-from tests.mariadb import MariaDB, mariadb
-
-__all__ = ["mariadb"]
+from tests.mariadb import MariaDB
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from qsky.duck import Duck
 from qsky.errors import QskyError
 from qsky.fragment import Fragment
 
+pytestmark = pytest.mark.usefixtures("any_words")
+
 ENDLESS = "SELECT sum(sqrt(a.range * b.range)) AS s FROM range(1000000) a, range(1000000) b"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -93,10 +93,10 @@ def make_sky(folder: Path, seed: int) -> MadeSky:
     return sky
 
 
-def plain_duckdb(sky: MadeSky) -> duckdb.DuckDBPyConnection:
+def plain_duckdb(sky: MadeSky, macros: Iterable[str] = MACROS) -> duckdb.DuckDBPyConnection:
     """The oracle: the same tables, whole."""
     connection = duckdb.connect(config={"threads": 1})
-    for macro in MACROS:
+    for macro in macros:
         connection.execute(macro)
     for database in sky.snapshots:
         connection.execute(f"CREATE SCHEMA {database}")

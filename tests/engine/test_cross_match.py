@@ -163,4 +163,4 @@ def test_a_list_prunes_the_chunks_it_is_far_from(border: Border) -> None:
     got = pairs(kept.arrow())
     assert [row for row in got if row[1] is not None] == expected and (9, None) in got and (10, None) in got
     for answer in (inner, kept):
-        assert "near 3 rows of a list" in answer.facts.explanation
+        assert "near 3 rows of a list" in answer.explain()

@@ -11,6 +11,8 @@ from qsky.duck import Duck
 from qsky.errors import QskyError
 from qsky.merge import Above
 
+pytestmark = pytest.mark.usefixtures("any_words")
+
 MIB = 1 << 20
 
 

@@ -12,7 +12,7 @@ from qsky.result import Facts, Result
 
 def result() -> Result:
     table = pa.table({"id": [1, 2, None], "name": ["a", None, "c"]})
-    return Result(table.schema, iter(table.to_batches(max_chunksize=2)), Facts(explanation="why"))
+    return Result(table.schema, iter(table.to_batches(max_chunksize=2)), Facts(explain=lambda: "why"))
 
 
 def test_a_stream_is_read_once() -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.mariadb import MariaDB, mariadb  # noqa: F401
+from tests.mariadb import MariaDB
 from tests.semantics.world import Ours, Server
 
 
 @pytest.fixture(scope="session")
-def server(mariadb: MariaDB) -> Server:  # noqa: F811
+def server(mariadb: MariaDB) -> Server:
     return Server.filled(mariadb)
 
 

@@ -23,6 +23,8 @@ from qsky.worker.execute import execute
 from qsky.worker.loop import Decode
 from qsky.worker.serve import Worker
 
+pytestmark = pytest.mark.usefixtures("any_words")
+
 ROWS = 40_000
 ENDLESS = "SELECT sum(sqrt(a.range * b.range)) AS s FROM range(1000000) a, range(1000000) b"
 COLUMNS = (

@@ -6,13 +6,13 @@ director index like any other. What is not put in stays a sub-query over the row
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from qsky.errors import QskyError
 from qsky.plan.model import Given
 from qsky.sql.query import Binary, Expression, InList, Literal_, Query, SubQuery, Unary
+from qsky.sql.rewrite import rewritten
 from qsky.sql.statement import given_name
 
 _LIST_MAX: Final = 5000
@@ -23,14 +23,17 @@ _LISTED: Final = frozenset(
 
 def answered(query: Query, given: Given) -> Query:
     """The query with answers for what is known. Raises bad-query where a value has more than one row."""
-    found: Query = _mapped(query, lambda part: _answer(part, given) if isinstance(part, SubQuery) else part)
-    return found
+
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, SubQuery) or part.stage is None or given_name(part.stage) not in given:
+            return None
+        asked = replace(part, operands=rewritten(part.operands, change))
+        return _answer(asked, given[given_name(part.stage)])
+
+    return rewritten(query, change)
 
 
-def _answer(sub: SubQuery, given: Given) -> Expression:
-    rows = None if sub.stage is None else given.get(given_name(sub.stage))
-    if rows is None:
-        return sub
+def _answer(sub: SubQuery, rows: Any) -> Expression:
     if sub.form == "exists":
         return Literal_(type="BOOLEAN", value=(rows.num_rows > 0) != sub.negated)
     if sub.form == "value":
@@ -66,23 +69,3 @@ def _listed(sub: SubQuery, rows: Any) -> Expression:
     if sub.negated:
         either = Unary(type="BOOLEAN", operator="NOT", operand=either)
     return either
-
-
-Change = Callable[[Expression], Expression]
-
-
-def _mapped(value: Any, change: Change) -> Any:
-    """A typed value with every expression in it changed, from the inside out."""
-    if isinstance(value, tuple):
-        new = tuple(_mapped(each, change) for each in value)
-        return value if all(a is b for a, b in zip(value, new, strict=True)) else new
-    if not (isinstance(value, Expression) or type(value).__module__ == Query.__module__) or isinstance(value, type):
-        return value
-    changes = {}
-    for spec in fields(value):
-        old = getattr(value, spec.name)
-        new = _mapped(old, change)
-        if new is not old:
-            changes[spec.name] = new
-    whole = replace(value, **changes) if changes else value
-    return change(whole) if isinstance(whole, Expression) else whole

@@ -13,6 +13,7 @@ from qsky.catalog.snapshot import NO_PARTS, TableSnapshot
 from qsky.config import Settings
 from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Given, Near, Note, Plan, Reading, Ref, Team
 from qsky.plan.predicate import Fact
+from qsky.sql.parts import queries_of, stages_of
 from qsky.sql.query import (
     Combined,
     Expression,
@@ -72,12 +73,11 @@ class Draft:
     @property
     def nested(self) -> frozenset[str]:
         """Aliases of the references in nested queries."""
-        queries = [sub.query for sub in self.query.nested if sub.query is not None]
-        return frozenset(leaf.alias for query in queries for leaf in sources_of(query.source))
+        return frozenset(leaf.alias for query in queries_of(self.query)[1:] for leaf in sources_of(query.source))
 
     def owner(self, alias: str) -> Query:
         """The query in whose FROM a reference stands."""
-        queries = [self.query, *(sub.query for sub in self.query.nested if sub.query is not None)]
+        queries = queries_of(self.query)
         return next(query for query in queries if any(leaf.alias == alias for leaf in sources_of(query.source)))
 
 
@@ -96,12 +96,12 @@ def _optional(source: From | None, missing: bool) -> Iterator[str]:
 
 def all_tables(query: Query) -> tuple[TableRef, ...]:
     """The table references of a query and of the queries nested in it."""
-    return (*query.tables, *(ref for sub in query.nested if sub.query is not None for ref in sub.query.tables))
+    return tuple(ref for each in queries_of(query) for ref in each.tables)
 
 
 def refs_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given) -> dict[str, Ref]:
     """The references of a query by alias, in the order of FROM, each with the columns the query reads of it."""
-    queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
+    queries = queries_of(query)
     leaves = [leaf for each in queries for leaf in sources_of(each.source)]
     used: dict[str, set[str]] = {leaf.alias: set() for leaf in leaves}
     for expression in (expression for each in queries for expression in expressions_of(each)):
@@ -122,18 +122,9 @@ def _given_ref(leaf: GivenRef | Combined, given: Given) -> Ref:
     """The rows of a stage, or of a UNION of stages, as a small table that is whole everywhere."""
     relation = given_relation(leaf)
     columns = tuple((f"c{place}", kind) for place, kind in enumerate(leaf.types))
-    rows = sum(given[name].num_rows for name in stages_of(leaf) if name in given)
+    rows = sum(given[name].num_rows for name in map(given_name, stages_of(leaf)) if name in given)
     table = Table(relation, Kind.REPLICATED, tuple(Column(column, kind) for column, kind in columns), rows=rows)
     return Ref(leaf.alias, TableSnapshot("", 0, table, "", None, NO_PARTS, NO_PARTS), columns, relation)
-
-
-def stages_of(leaf: From) -> Iterator[str]:
-    """What SQL calls the rows of the stages below a member of FROM."""
-    if isinstance(leaf, GivenRef):
-        yield given_name(leaf.stage)
-    elif isinstance(leaf, Combined):
-        yield from stages_of(leaf.left)
-        yield from stages_of(leaf.right)
 
 
 def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str], ...]:

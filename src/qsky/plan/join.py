@@ -17,8 +17,8 @@ from qsky.plan.model import Near, Team
 from qsky.plan.outer import crossing, with_outer_nears
 from qsky.plan.predicate import Linked, Refs, SameKey
 from qsky.plan.prune import facts_of
-from qsky.plan.rewrite import has_window
-from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, walk
+from qsky.sql.parts import windows_in
+from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, expressions_after_where, walk
 
 _ARCSEC_PER_DEG = 3600.0
 # Beyond this the surroundings of any chunk are most of the sky.
@@ -54,7 +54,7 @@ def _with_nested(draft: Draft, teams: tuple[Team, ...]) -> tuple[Team, ...]:
     """
     if not draft.nested & set(draft.partitioned):
         return teams
-    if (draft.query.aggregates or has_window(draft.query)) and _nested_in_items(draft.query):
+    if (draft.query.aggregates or windows_in(draft.query)) and _nested_in_items(draft.query):
         raise _Unsound("a sub-query with outer columns stands beside aggregates or window functions")
     linked = set(teams[0].aliases)
     for sub in draft.query.nested:
@@ -71,9 +71,8 @@ def _with_nested(draft: Draft, teams: tuple[Team, ...]) -> tuple[Team, ...]:
 
 def _nested_in_items(query: Query) -> bool:
     """Whether a sub-query with outer columns stands anywhere but in WHERE and ON."""
-    elsewhere = [item.expression for item in query.items] + [order.expression for order in query.order_by]
-    elsewhere += [*query.group_by, *((query.having,) if query.having is not None else ())]
-    return any(isinstance(part, SubQuery) and part.query for expression in elsewhere for part in walk(expression))
+    parts = (part for expression in expressions_after_where(query) for part in walk(expression))
+    return any(isinstance(part, SubQuery) and part.query for part in parts)
 
 
 def _key_edges(draft: Draft) -> list[SameKey]:

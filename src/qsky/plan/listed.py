@@ -13,12 +13,14 @@ import numpy as np
 from qsky.catalog.model import Kind
 from qsky.catalog.types import INTEGERS
 from qsky.plan.cells import of_single
-from qsky.plan.draft import Draft, stages_of
+from qsky.plan.draft import Draft
 from qsky.plan.model import Cells, Near
 from qsky.plan.outer import crossing
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import Floats, cells_of
+from qsky.sql.parts import stages_of
 from qsky.sql.query import ColumnRef, From, Join, sources_of
+from qsky.sql.statement import given_name
 
 # Longer lists lie everywhere, and would make planning slow.
 _ROWS_MAX: Final = 20_000
@@ -55,7 +57,7 @@ def _kept_lists(draft: Draft, source: From | None) -> Iterator[Near]:
 def _positions(draft: Draft, alias: str, position: tuple[Any, ...]) -> tuple[Floats, Floats] | None:
     """Right ascensions and declinations of a list in degrees; None if they are not known, or no places of the sky."""
     leaf = next(leaf for leaf in sources_of(draft.owner(alias).source) if leaf.alias == alias)
-    tables = [draft.given.get(name) for name in stages_of(leaf)]
+    tables = [draft.given.get(name) for name in map(given_name, stages_of(leaf))]
     if any(table is None or table.num_rows > _ROWS_MAX for table in tables):
         return None
     if not all(isinstance(part, ColumnRef) and _is_number(part.type) for part in position):

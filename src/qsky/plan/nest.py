@@ -14,10 +14,9 @@ from qsky.config import Settings
 from qsky.plan.draft import Draft, refs_of
 from qsky.plan.model import Given, Note, Plan
 from qsky.plan.split import answer_columns, under_and_above
-from qsky.sql.query import Call, Combined, From, GivenRef, Query, Statement, SubQuery, expressions_of, sources_of, walk
+from qsky.sql.parts import by_chance, queries_of, stages_of
+from qsky.sql.query import GivenRef, Query, Statement, SubQuery, expressions_of, walk
 from qsky.sql.statement import given_name, split_holes
-
-_CHANCE = ("RAND", "UUID")
 
 
 def lone_stages(statement: Statement) -> frozenset[int]:
@@ -29,28 +28,17 @@ def lone_stages(statement: Statement) -> frozenset[int]:
         uses.update(_stages_in(query))
         if isinstance(query.source, GivenRef) and not query.nested:
             alone.add(query.source.stage)
-    chance = {number for number, stage in enumerate(statement.stages) if _throws_dice(stage)}
+    # rows that would not be the same if a column were worked out twice
+    chance = {number for number, stage in enumerate(statement.stages) if any(map(by_chance, expressions_of(stage)))}
     return frozenset(number for number in alone - chance if uses[number] == 1)
 
 
 def _stages_in(query: Query) -> list[int]:
     """Every mention of a stage in a query, nested queries included."""
-    queries = [query, *(sub.query for sub in query.nested if sub.query is not None)]
-    found = [number for each in queries for leaf in sources_of(each.source) for number in _leaf_stages(leaf)]
+    queries = queries_of(query)
+    found = [number for each in queries for number in stages_of(each.source)]
     parts = (part for each in queries for expression in expressions_of(each) for part in walk(expression))
     return found + [part.stage for part in parts if isinstance(part, SubQuery) and part.stage is not None]
-
-
-def _leaf_stages(leaf: From) -> list[int]:
-    if isinstance(leaf, GivenRef):
-        return [leaf.stage]
-    return _leaf_stages(leaf.left) + _leaf_stages(leaf.right) if isinstance(leaf, Combined) else []
-
-
-def _throws_dice(query: Query) -> bool:
-    """Whether the rows would not be the same if a column were worked out twice."""
-    parts = (part for expression in expressions_of(query) for part in walk(expression))
-    return any(isinstance(part, Call) and part.function in _CHANCE for part in parts)
 
 
 def final_in_fragments(plan: Plan) -> bool:

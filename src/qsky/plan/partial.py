@@ -8,15 +8,16 @@ variance the count, mean and sum of squared deviations. Called by plan.split; pu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from qsky.catalog.types import INTEGERS
 from qsky.plan.model import PIECES
-from qsky.plan.rewrite import aggregates_in, replaced
+from qsky.sql.parts import aggregates_in
 from qsky.sql.query import Aggregate, Binary, Case, Cast, ColumnRef, Expression, IsNull, Literal_, Query
-from qsky.sql.statement import Select
+from qsky.sql.rewrite import rewritten
+from qsky.sql.statement import Select, whole
 
 _WIDE: Final = "DECIMAL(38,0)"
 # Folded by themselves.
@@ -49,7 +50,7 @@ class _Parts:
 
 def unsplittable(query: Query) -> tuple[str, ...]:
     """The aggregates of a query that cannot be folded from parts."""
-    found = aggregates_in(tuple(_expressions(query)))
+    found = aggregates_in(query)
     return tuple(dict.fromkeys(a.function for a in found if not _splittable(a)))
 
 
@@ -60,18 +61,11 @@ def _splittable(aggregate: Aggregate) -> bool:
     return aggregate.function in _SPLITTABLE
 
 
-def _expressions(query: Query) -> Iterator[Expression]:
-    yield from (item.expression for item in query.items)
-    yield from () if query.having is None else (query.having,)
-    yield from (order.expression for order in query.order_by)
-
-
 def split_aggregates(query: Query) -> tuple[Select, Select, str]:
     """The statement of a fragment, the statement over all pieces, and what was done in words."""
     parts = _Parts()
     by: dict[Expression, Expression] = {group: parts.group(group) for group in query.group_by}
-    shown = tuple(item.expression for item in query.items)
-    found = aggregates_in(tuple(_expressions(query)))
+    found = aggregates_in(query)
     for aggregate in found:
         by[aggregate] = _folded(aggregate, parts, grouped=bool(query.group_by))
     distinct = len(parts.groups) > len(by) - len(found)
@@ -80,17 +74,17 @@ def split_aggregates(query: Query) -> tuple[Select, Select, str]:
         where=query.where,
         group_by=tuple(parts.groups),
     )
-    above = Select(
-        items=tuple((f"c{place}", replaced(expression, by)) for place, expression in enumerate(shown)),
-        group_by=tuple(by[group] for group in query.group_by),
-        having=None if query.having is None else replaced(query.having, by),
-        order_by=tuple(replace(order, expression=replaced(order.expression, by)) for order in query.order_by),
-        limit=query.limit,
-        offset=query.offset,
-        distinct=query.distinct,
-    )
     why = "partial aggregates in the fragments, folded above"
-    return under, above, why + ("; DISTINCT arguments are grouped in the fragments" if distinct else "")
+    return (
+        under,
+        above_of_pieces(query, by),
+        why + ("; DISTINCT arguments are grouped in the fragments" if distinct else ""),
+    )
+
+
+def above_of_pieces(query: Query, by: Mapping[Expression, Expression]) -> Select:
+    """All of a query but its WHERE, over pieces: `by` has columns of the pieces for parts of its expressions."""
+    return rewritten(replace(whole(query), where=None), by.get)
 
 
 def _folded(aggregate: Aggregate, parts: _Parts, *, grouped: bool) -> Expression:

@@ -13,10 +13,10 @@ from qsky.catalog.model import Kind
 from qsky.plan.draft import Draft
 from qsky.plan.model import PIECES, Plan, Scan
 from qsky.plan.near import conditions
-from qsky.plan.partial import split_aggregates, unsplittable
-from qsky.plan.rewrite import has_window, replaced, windows_in
+from qsky.plan.partial import above_of_pieces, split_aggregates, unsplittable
 from qsky.plan.spell import template_of
-from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query, walk
+from qsky.sql.parts import windows_in
+from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query, expressions_after_where, walk
 from qsky.sql.statement import Select, from_text, select_text, whole
 
 
@@ -86,8 +86,9 @@ def _halves(draft: Draft) -> Halves:
             return _collected(query, f"{', '.join(unfolded)} cannot be folded from parts")
         under, above, why = split_aggregates(query)
         return Halves(under, above, why)
-    if has_window(query):
-        if all(_key_among(window.partition_by, draft) for window in windows_in(query)):
+    windows = windows_in(query)
+    if windows:
+        if all(_key_among(window.partition_by, draft) for window in windows):
             return _rows(query, "each window lies whole in one fragment: window functions run there")
         return _collected(query, "windows reach over several fragments")
     return _rows(query, "projections and filters run in the fragments")
@@ -95,24 +96,14 @@ def _halves(draft: Draft) -> Halves:
 
 def _collected(query: Query, why: str) -> Halves:
     """Joined and filtered rows, of the columns that are needed, from under the line; all the rest above it."""
-    shown = [*(item.expression for item in query.items), *query.group_by, *(o.expression for o in query.order_by)]
-    shown += [query.having] if query.having is not None else []
-    columns = dict.fromkeys(p for expression in shown for p in walk(expression) if isinstance(p, ColumnRef))
+    parts = (part for expression in expressions_after_where(query) for part in walk(expression))
+    columns = dict.fromkeys(part for part in parts if isinstance(part, ColumnRef))
     names = {column: f"k{place}" for place, column in enumerate(columns)}
     by: dict[Expression, Expression] = {c: piece_column(name, c.type, c.collation) for c, name in names.items()}
     under = tuple((name, column) for column, name in names.items())
-    above = Select(
-        items=tuple((f"c{at}", replaced(item.expression, by)) for at, item in enumerate(query.items)),
-        group_by=tuple(replaced(group, by) for group in query.group_by),
-        having=None if query.having is None else replaced(query.having, by),
-        order_by=tuple(replace(order, expression=replaced(order.expression, by)) for order in query.order_by),
-        limit=query.limit,
-        offset=query.offset,
-        distinct=query.distinct,
-    )
     one: tuple[tuple[str, Expression], ...] = (("k0", Literal_(type="INTEGER", value=1)),)
     said = f"{why}: filtered and projected rows are collected, the rest is done above"
-    return Halves(Select(under or one, where=query.where), above, said, collects=True)
+    return Halves(Select(under or one, where=query.where), above_of_pieces(query, by), said, collects=True)
 
 
 def _rows(query: Query, why: str) -> Halves:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from qsky.plan.draft import Draft
 from qsky.plan.model import Plan
-from qsky.plan.rewrite import aggregates_in, has_window, replaced
 from qsky.plan.split import answer_columns
+from qsky.sql.parts import aggregates_in, windows_in
 from qsky.sql.query import Expression, Literal_, Query, TableRef, columns_in
+from qsky.sql.rewrite import rewritten
 from qsky.sql.statement import select_text, whole
 
 
@@ -21,13 +22,8 @@ def statistics(draft: Draft) -> Draft:
         return draft.kept("statistics", "the rows of an attached catalogue are known in sum, not exactly")
     parts = draft.refs[query.source.alias].snapshot.parts
     count = Literal_(type="BIGINT", value=int(parts.rows.sum()))
-    expressions = [item.expression for item in query.items]
-    by: dict[Expression, Expression] = dict.fromkeys(aggregates_in(tuple(expressions)), count)
-    select = replace(
-        whole(query),
-        items=tuple((f"c{place}", replaced(expression, by)) for place, expression in enumerate(expressions)),
-        order_by=(),
-    )
+    by: dict[Expression, Expression] = dict.fromkeys(aggregates_in(query), count)
+    select = rewritten(replace(whole(query), order_by=()), by.get)
     done = draft.fired("statistics", f"{count.value} rows by the manifests; no file is read")
     total = len(set(parts.leaf_starts.tolist())) if draft.partitioned else 0
     plan = Plan(
@@ -39,8 +35,8 @@ def statistics(draft: Draft) -> Draft:
 def _only_counts(query: Query) -> bool:
     if query.where is not None or query.group_by or query.having is not None or query.distinct:
         return False
-    counts = aggregates_in(tuple(item.expression for item in query.items))
+    counts = aggregates_in(query)
     plain = all(a.function == "COUNT" and not a.arguments and not a.distinct for a in counts)
-    if has_window(query) or query.nested:
+    if windows_in(query) or query.nested:
         return False
     return bool(counts) and plain and not any(columns_in(item.expression) for item in query.items)

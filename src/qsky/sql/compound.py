@@ -10,7 +10,8 @@ from sqlglot import exp
 
 from qsky.sql import operators as op
 from qsky.sql.operators import Mismatch
-from qsky.sql.query import Combined, GivenRef, Item, Query, free_columns
+from qsky.sql.parts import free_columns
+from qsky.sql.query import Combined, GivenRef, Item, Query
 from qsky.sql.source import given_column
 from qsky.sql.tables import Surroundings, Tables, ctes_of, refuse_other_args
 from qsky.sql.types import NULL

@@ -7,12 +7,13 @@ grouping too. bind calls this when all clauses are bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 from qsky.sql import operators as op
 from qsky.sql.parse import Parsed
-from qsky.sql.query import Aggregate, ColumnRef, Expression, Literal_, Order, Query, SubQuery, sources_of
+from qsky.sql.query import Aggregate, ColumnRef, Expression, Literal_, Query, SubQuery, sources_of
+from qsky.sql.rewrite import rewritten
 
 
 def checked_groups(parsed: Parsed, tree: Any, query: Query, nodes: Sequence[Any]) -> Query:
@@ -56,53 +57,18 @@ def _loose_column(expression: Expression, groups: Sequence[Expression], own: set
 def _loosened(query: Query, *, only_ci: bool = False) -> Query:
     """Every loose column as its value in some row of the group, the same row for all of them."""
     own = {leaf.alias for leaf in sources_of(query.source)}
-    groups = _Groups(query.group_by, own, only_ci)
 
-    def fixed(expression: Expression) -> Expression:
-        return _fixed(expression, groups)
-
-    return replace(
-        query,
-        items=tuple(replace(item, expression=fixed(item.expression)) for item in query.items),
-        having=None if query.having is None else fixed(query.having),
-        order_by=tuple(replace(order, expression=fixed(order.expression)) for order in query.order_by),
-    )
-
-
-@dataclass(frozen=True)
-class _Groups:
-    by: tuple[Expression, ...]
-    own: set[str]
-    only_ci: bool
-
-
-def _fixed(expression: Expression, groups: _Groups) -> Expression:
-    if expression in groups.by or isinstance(expression, Aggregate | Literal_ | SubQuery):
-        return expression
-    if isinstance(expression, ColumnRef):
-        grouped = op.without_case(expression) in groups.by
-        if expression.table not in groups.own or (groups.only_ci and not grouped):
+    def fixed(expression: Expression) -> Expression | None:
+        if expression in query.group_by or isinstance(expression, Aggregate | SubQuery):
             return expression
+        if not isinstance(expression, ColumnRef) or expression.table not in own:
+            return None
+        if only_ci and op.without_case(expression) not in query.group_by:
+            return None
         return Aggregate(type=expression.type, function="FIRST", arguments=(expression,))
-    changes = {}
-    for spec in fields(expression):
-        old = getattr(expression, spec.name)
-        new = _each(old, groups)
-        if new is not old:
-            changes[spec.name] = new
-    return replace(expression, **changes) if changes else expression
 
-
-def _each(value: Any, groups: _Groups) -> Any:
-    if isinstance(value, Expression):
-        return _fixed(value, groups)
-    if isinstance(value, Order):
-        new = _fixed(value.expression, groups)
-        return value if new is value.expression else replace(value, expression=new)
-    if isinstance(value, tuple):
-        changed = tuple(_each(item, groups) for item in value)
-        return value if all(a is b for a, b in zip(value, changed, strict=True)) else changed
-    return value
+    items, having, order_by = rewritten((query.items, query.having, query.order_by), fixed)
+    return replace(query, items=items, having=having, order_by=order_by)
 
 
 def grouped_distinct(parsed: Parsed, tree: Any, query: Query) -> Query:

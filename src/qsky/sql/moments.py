@@ -7,11 +7,12 @@ and plans of such queries are not kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from qsky.sql.query import Call, Literal_
+from qsky.sql.query import Call, Expression, Literal_
+from qsky.sql.rewrite import rewritten
 
 SESSION_VALUES: Final[Mapping[str, str]] = {
     "NOW": "TIMESTAMP",
@@ -20,7 +21,6 @@ SESSION_VALUES: Final[Mapping[str, str]] = {
     "DATABASE": "VARCHAR",
     "USER": "VARCHAR",
 }
-_OF_QUERIES: Final = "qsky.sql."
 
 T = TypeVar("T")
 
@@ -39,33 +39,13 @@ class Session:
         return {"NOW": now, "TODAY": now.date(), "CLOCK": clock, "DATABASE": self.database, "USER": self.user}
 
 
-def asks_session(query: Any) -> bool:
-    """Whether a bound query has anything that differs from one session or moment to the next."""
-    if isinstance(query, Call) and query.function in SESSION_VALUES:
-        return True
-    return any(asks_session(part) for part in _parts(query))
-
-
 def in_session(query: T, session: Session) -> T:
-    """The query with its session's values as constants."""
-    made: T = _replaced(query, session.values())
-    return made
+    """The query with its session's values as constants; the same object if it asks for none of them."""
+    known = session.values()
 
+    def change(part: Expression) -> Expression | None:
+        if not isinstance(part, Call) or part.function not in SESSION_VALUES:
+            return None
+        return Literal_(type=part.type, value=known[part.function])
 
-def _parts(value: Any) -> list[Any]:
-    if isinstance(value, tuple):
-        return list(value)
-    if is_dataclass(value) and type(value).__module__.startswith(_OF_QUERIES):
-        return [getattr(value, spec.name) for spec in fields(value)]
-    return []
-
-
-def _replaced(value: Any, known: Mapping[str, Any]) -> Any:
-    if isinstance(value, Call) and value.function in SESSION_VALUES:
-        return Literal_(type=value.type, value=known[value.function])
-    if isinstance(value, tuple):
-        return tuple(_replaced(part, known) for part in value) if asks_session(value) else value
-    if not asks_session(value):
-        return value
-    changed = {spec.name: _replaced(getattr(value, spec.name), known) for spec in fields(value)}
-    return replace(value, **changed)
+    return rewritten(query, change)

@@ -304,11 +304,19 @@ def sources_of(source: From | None) -> Iterator[TableRef | GivenRef | Combined]:
 
 def expressions_of(query: Query) -> Iterator[Expression]:
     """Every expression of a query itself: items, conditions, groups, orders, and the conditions of its joins."""
-    yield from (item.expression for item in query.items)
-    yield from (part for part in (query.where, query.having) if part is not None)
-    yield from query.group_by
-    yield from (order.expression for order in query.order_by)
+    yield from expressions_after_where(query)
+    if query.where is not None:
+        yield query.where
     yield from conditions_of(query.source)
+
+
+def expressions_after_where(query: Query) -> Iterator[Expression]:
+    """What is worked out of the joined and filtered rows: items, groups, HAVING, ORDER BY."""
+    yield from (item.expression for item in query.items)
+    yield from query.group_by
+    if query.having is not None:
+        yield query.having
+    yield from (order.expression for order in query.order_by)
 
 
 def conditions_of(source: From | None) -> Iterator[Expression]:
@@ -326,13 +334,6 @@ def _nested(query: Query) -> Iterator[SubQuery]:
             if isinstance(part, SubQuery) and part.query is not None:
                 yield part
                 yield from _nested(part.query)
-
-
-def free_columns(query: Query) -> tuple[ColumnRef, ...]:
-    """The columns a query reads of the queries around it, in the order of the text."""
-    own = {leaf.alias for leaf in sources_of(query.source)}
-    parts = (part for expression in expressions_of(query) for part in walk(expression))
-    return tuple(dict.fromkeys(part for part in parts if isinstance(part, ColumnRef) and part.table not in own))
 
 
 def walk(expression: Expression) -> Iterator[Expression]:

@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from qsky.sql.dialect import COMMA
 from qsky.sql.operators import Mismatch, chain, compare, unify
+from qsky.sql.parts import by_chance, free_columns
 from qsky.sql.query import (
     Call,
     ColumnRef,
@@ -28,14 +29,12 @@ from qsky.sql.query import (
     Query,
     SubQuery,
     Window,
-    free_columns,
     walk,
 )
 from qsky.sql.scope import Named, Scope, Source, same_name
 from qsky.sql.tables import Cte, Surroundings, Tables, refuse_other_args
 
 OnBinder = Callable[[Any, Scope], Expression]
-_TABLE_ARGS: Final = {"this", "db", "alias"}
 _JOIN_ARGS: Final = {"this", "on", "using", "side", "kind", "method"}
 # Nodes of a derived table's columns above which it becomes a stage of its own.
 _WRITTEN_IN_MAX: Final = 500
@@ -247,15 +246,11 @@ def _vanishes(query: Query, position: _Position) -> bool:
     inside = [part for item in query.items for part in walk(item.expression)]
     # written in more than once, level for level, it would grow without end
     if len(inside) > len(query.items) + _WRITTEN_IN_MAX or any(
-        isinstance(part, Window | SubQuery) or _chance(part) for part in inside
+        isinstance(part, Window | SubQuery) or by_chance(part) for part in inside
     ):
         return False
     plain = all(isinstance(item.expression, ColumnRef) for item in query.items)
     return (plain or not position.plain_only) and (query.where is None or position.condition)
-
-
-def _chance(part: Expression) -> bool:
-    return isinstance(part, Call) and part.function in ("RAND", "UUID")
 
 
 def _filtered(left: Joined, right: Joined, on: Expression | None, anti: bool) -> Joined:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from qsky.sql import operators as op
-from qsky.sql.query import Expression, Query, SubQuery, SubQueryForm, free_columns
+from qsky.sql.parts import free_columns
+from qsky.sql.query import Expression, Query, SubQuery, SubQueryForm
 from qsky.sql.tables import Surroundings, refuse_other_args
 
 if TYPE_CHECKING:
