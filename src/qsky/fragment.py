@@ -44,7 +44,8 @@ class Input:
 class Fragment:
     """Finished SQL for a batch of chunks. `number` orders the pieces: they are folded in this order, whoever is first.
 
-    `given` are rows of earlier queries by the name the SQL has for them. The SQL writes every column it uses in double
+    `given` are rows of earlier queries by the name the SQL has for them; `alone` forbids that it reads what is decoded for
+    several. The SQL writes every column it uses in double
     quotes; `*` stands only in sub-queries, and hands none on that is not named outside.
     """
 
@@ -55,6 +56,7 @@ class Fragment:
     bytes: int
     interactive: bool = False
     given: tuple[tuple[str, pa.Table], ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True)

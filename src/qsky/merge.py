@@ -61,6 +61,8 @@ class Collected:
 
 # Beside the query that merges with all the memory, others do with this part of it each, and spill.
 _SMALL_SHARE: Final = 4
+# With less DuckDB cannot even spill.
+_SMALL_BYTES_LEAST: Final = 32 << 20
 
 
 class Above:
@@ -91,7 +93,8 @@ class Above:
                 self._large_lent = self._large_lent and not large
 
     def _lend(self, duck: Duck | None, large: bool) -> Iterator[Lent]:
-        memory_bytes = self._memory_bytes // (1 if large else _SMALL_SHARE)
+        small_bytes = min(max(self._memory_bytes // _SMALL_SHARE, _SMALL_BYTES_LEAST), self._memory_bytes)
+        memory_bytes = self._memory_bytes if large else small_bytes
         lent = Lent(duck or self._open_duck(memory_bytes), memory_bytes // 2)
         try:
             yield lent

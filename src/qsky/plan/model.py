@@ -212,7 +212,11 @@ Template = tuple["str | Reading", ...]
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One statement run over batches of chunks. `name` is what merge SQL calls the pieces."""
+    """One statement run over batches of chunks. `name` is what merge SQL calls the pieces.
+
+    `alone` says that its fragments read for themselves: the first rows in order need little of a file, and which of
+    equal ones they are must not depend on who else reads it.
+    """
 
     name: str
     template: Template
@@ -220,6 +224,7 @@ class Scan:
     batches: Batches
     schema: tuple[tuple[str, str], ...]  # (name, type) of a piece's columns
     interactive: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,25 +51,27 @@ def over(query: Query, inner: Plan, given: Given, settings: Settings) -> Plan:
     assert isinstance(query.source, GivenRef)
     scan = inner.scans[0]
     draft = Draft(query, refs_of(query, {}, given), {}, settings, given, batches=scan.batches)
-    under, schema, merge, why, collects = under_and_above(draft)
+    sides = under_and_above(draft)
     template = tuple(
-        piece for part, is_hole in split_holes(under) for piece in (("(", *scan.template, ")") if is_hole else (part,))
+        piece
+        for part, is_hole in split_holes(sides.under)
+        for piece in (("(", *scan.template, ")") if is_hole else (part,))
     )
     name = given_name(query.source.stage)
-    streams = merge is None and len(scan.batches) > 1
+    streams = sides.merge is None and len(scan.batches) > 1
     notes = (
         *inner.notes,
         Note("nest", True, f"the query around reads the rows of {name} in the fragments that make them"),
-        Note("split", True, why),
+        Note("split", True, sides.why),
     )
     return replace(
         inner,
-        scans=(replace(scan, template=template, schema=schema),),
-        merge=merge,
+        scans=(replace(scan, template=template, schema=sides.schema, alone=scan.alone or sides.sorts),),
+        merge=sides.merge,
         columns=answer_columns(query.items),
         notes=notes,
         limit=query.limit if streams else None,
         offset=query.offset if streams else 0,
-        gathers=collects,
+        gathers=sides.collects,
         given={**inner.given, **given},
     )

@@ -50,7 +50,7 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
         relations[reading.name] = _relation(reading, "{" + source.name + "}", cells, axes)
     sql = "".join(part if isinstance(part, str) else relations[part.name] for part in scan.template)
     given = tuple(given_in(sql, plan.given).items())
-    return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive, given)
+    return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive, given, alone=scan.alone)
 
 
 def _names(scan: Scan) -> dict[str, str]:

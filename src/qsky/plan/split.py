@@ -16,7 +16,19 @@ from qsky.plan.near import conditions
 from qsky.plan.partial import above_of_pieces, split_aggregates, unsplittable
 from qsky.plan.spell import template_of
 from qsky.sql.parts import windows_in
-from qsky.sql.query import ColumnRef, Expression, Item, Literal_, Order, Query, expressions_after_where, walk
+from qsky.sql.query import (
+    ColumnRef,
+    Expression,
+    GivenRef,
+    Item,
+    Literal_,
+    Order,
+    Query,
+    TableRef,
+    expressions_after_where,
+    has_aggregate,
+    walk,
+)
 from qsky.sql.statement import Select, from_text, select_text, whole
 
 
@@ -32,20 +44,21 @@ class Halves:
 
 def split(draft: Draft) -> Draft:
     """The finished plan of a query that runs in chunks, or once."""
-    under, schema, merge, why, collects = under_and_above(draft)
+    sides = under_and_above(draft)
     scan = Scan(
         name=PIECES,
-        template=template_of(under, draft.readings),
+        template=template_of(sides.under, draft.readings),
         readings=tuple(draft.readings.values()),
         batches=draft.batches,
-        schema=schema,
+        schema=sides.schema,
         interactive=draft.batches.chunks <= draft.settings.interactive_chunks_max,
+        alone=sides.sorts,
     )
-    streams = merge is None and len(draft.batches) > 1
-    done = draft.fired("split", why)
+    streams = sides.merge is None and len(draft.batches) > 1
+    done = draft.fired("split", sides.why)
     plan = Plan(
         scans=(scan,),
-        merge=merge,
+        merge=sides.merge,
         columns=answer_columns(draft.query.items),
         notes=done.notes,
         limit=draft.query.limit if streams else None,
@@ -53,20 +66,49 @@ def split(draft: Draft) -> Draft:
         chunks_chosen=draft.batches.chunks,
         chunks_total=draft.chunks_total,
         bytes=draft.batches.bytes,
-        gathers=collects,
+        gathers=sides.collects,
         given=draft.given,
     )
     return replace(done, plan=plan)
 
 
-def under_and_above(draft: Draft) -> tuple[str, tuple[tuple[str, str], ...], str | None, str, bool]:
-    """(SQL under the line with holes, the columns of its pieces, merge SQL, why, whether rows are collected)."""
+@dataclass(frozen=True)
+class Sides:
+    """SQL under the line with holes, the columns of its pieces, merge SQL, and why.
+
+    `collects` says that rows are collected for what stands above, `sorts` that rows are put in order under the line.
+    """
+
+    under: str
+    schema: tuple[tuple[str, str], ...]
+    merge: str | None
+    why: str
+    collects: bool
+    sorts: bool
+
+
+def under_and_above(draft: Draft) -> Sides:
+    """What a query is on both sides of the line."""
     halves = _halves(draft)
     also = conditions(draft.nears)
-    under = select_text(halves.under, from_text(draft.query.source), also)
+    under = select_text(halves.under, from_text(draft.query.source), also, _folded_in_order(halves.under, draft))
     merge = None if halves.above is None else select_text(halves.above, f'"{PIECES}"')
     schema = tuple((name, expression.type) for name, expression in halves.under.items)
-    return under, schema, merge, halves.why, halves.collects
+    return Sides(under, schema, merge, halves.why, halves.collects, bool(halves.under.order_by))
+
+
+def _folded_in_order(under: Select, draft: Draft) -> str:
+    """The reference whose rows must be folded in the order they are read in, "" where nothing changes it.
+
+    Only a reference alone in FROM may be read for several queries at once (worker.needs), and only filters, its own or
+    those of the rows it is made of, make rows wait.
+    """
+    source = draft.query.source
+    folds = under.group_by or under.distinct or any(has_aggregate(expression) for _, expression in under.items)
+    filtered = under.where is not None or any(reading.cells is not None for reading in draft.readings.values())
+    if isinstance(source, GivenRef) and folds:
+        return source.alias
+    return source.alias if isinstance(source, TableRef) and folds and filtered else ""
 
 
 def answer_columns(items: tuple[Item, ...]) -> tuple[tuple[str, str], ...]:

@@ -27,6 +27,7 @@ from qsky.sql.query import (
 )
 
 _HOLE: Final = re.compile("\0([^\0]*)\0")
+_ROWS_MAX: Final = 2**63 - 1
 _JOIN_WORDS: Final = {"left": "LEFT JOIN", "full": "FULL JOIN", "inner": "JOIN", "cross": "JOIN"}
 
 
@@ -108,14 +109,22 @@ def nested_text(sub: SubQuery) -> str:
     return f"SELECT {columns} FROM {quoted(given_name(sub.stage))}"
 
 
-def select_text(select: Select, source: str, also: Sequence[str] = ()) -> str:
-    """The statement over a source, "" for no FROM at all. `also` are conditions printed already."""
+def select_text(select: Select, source: str, also: Sequence[str] = (), rows_in_order_of: str = "") -> str:
+    """The statement over a source, "" for no FROM at all. `also` are conditions printed already.
+
+    `rows_in_order_of`, the alias of a source of one member, has DuckDB group and fold the rows in the order in which
+    they are read. Left alone it lets the rows of small batches that pass a filter wait and come after later ones, so
+    that sums differ in the last bit by how the same rows were batched; a LIMIT that never ends keeps it from that.
+    """
     head = "SELECT DISTINCT " if select.distinct else "SELECT "
     head += ", ".join(item_text(name, expression) for name, expression in select.items)
     conditions = [f"({text_of(select.where)})"] if select.where is not None else []
     tail = ""
     if conditions or also:
         tail += " WHERE " + " AND ".join((*also, *conditions))
+    if rows_in_order_of:
+        source = f"(SELECT * FROM {source}{tail} LIMIT {_ROWS_MAX}) AS {quoted(rows_in_order_of)}"
+        tail = ""
     if select.group_by:
         tail += " GROUP BY " + ", ".join(_group_text(group) for group in select.group_by)
     if select.having is not None:

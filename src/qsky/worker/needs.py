@@ -22,7 +22,7 @@ _UNKNOWN_SHARE: Final = 0.2
 
 def work_of(number: int, owner: Hashable, fragment: Fragment) -> Work:
     """The work a fragment is. `owner` stands for its query."""
-    needs = () if fragment.interactive else _needs(fragment)
+    needs = () if fragment.interactive or fragment.alone else _needs(fragment)
     return Work(number, owner, fragment.bytes, needs, fragment.interactive)
 
 
