@@ -29,10 +29,20 @@ _LOCKS: Final = (
 _FILES_BY_NAME: Final = ("parquet_scan", "read_csv_auto", "read_json_auto", "read_duckdb", "sniff_csv")
 _CLOSED: Final = "SELECT error('Permission Error: files are not read by name')"
 _ANSWER_ROWS: Final = 100_000
+# What DuckDB makes of a Ctrl-C it meets while Python's main thread is inside it.
+_PRESSED: Final = "Query interrupted"
 
 # `execute` copies the rows once more, as this says; `sql`, which it recommends, binds every text twice, and for a small
 # cone that costs a third of the whole answer.
 warnings.filterwarnings("ignore", "Arrow output on a DB-API result", UserWarning)
+
+
+def _locks(folders: Sequence[str]) -> list[str]:
+    """What leaves an instance nothing but the folders."""
+    allowed = ", ".join(text_literal(folder) for folder in folders)
+    closed = [f"CREATE MACRO {name}(file) AS TABLE {_CLOSED}" for name in _FILES_BY_NAME]
+    walls = [f"SET allowed_directories=[{allowed}]", "SET enable_external_access=false"]
+    return [*_LOCKS, *closed, *walls, "SET lock_configuration=true"]
 
 
 class Duck:
@@ -66,29 +76,24 @@ class Duck:
             config["memory_limit"] = f"{memory_bytes >> 20}MiB"
         self._connection = duckdb.connect(config=config)
         self._answer_bytes_max = answer_bytes_max
-        for statement in (
-            "SET enable_progress_bar=false",
-            "SET python_enable_replacements=false",
-            "SET TimeZone='UTC'",
-        ):
-            self._connection.execute(statement)
+        statements = ["SET enable_progress_bar=false", "SET python_enable_replacements=false", "SET TimeZone='UTC'"]
         if same_plan:
-            self._connection.execute("SET disabled_optimizers='statistics_propagation'")
+            statements.append("SET disabled_optimizers='statistics_propagation'")
         if footers_kept:
-            self._connection.execute("SET parquet_metadata_cache=true")
+            statements.append("SET parquet_metadata_cache=true")
         if temp_dir is not None:
-            self._connection.execute(f"SET temp_directory={text_literal(str(temp_dir))}")
+            statements.append(f"SET temp_directory={text_literal(str(temp_dir))}")
         if spill_bytes_max is not None:
-            self._connection.execute(f"SET max_temp_directory_size='{spill_bytes_max >> 20}MiB'")
-        for macro in macros:
-            self._connection.execute(macro)
+            statements.append(f"SET max_temp_directory_size='{spill_bytes_max >> 20}MiB'")
+        statements += macros
         if folders is not None:
-            for statement in (*_LOCKS, *(f"CREATE MACRO {name}(file) AS TABLE {_CLOSED}" for name in _FILES_BY_NAME)):
-                self._connection.execute(statement)
-            allowed = ", ".join(text_literal(folder) for folder in folders)
-            self._connection.execute(f"SET allowed_directories=[{allowed}]")
-            self._connection.execute("SET enable_external_access=false")
-            self._connection.execute("SET lock_configuration=true")
+            statements += _locks(folders)
+        try:
+            for statement in statements:
+                self.execute(statement)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Duck:
         return self
@@ -171,6 +176,10 @@ class Duck:
             raise as_qsky_error(error) from error
         except pa.ArrowException as error:
             raise as_qsky_error(error) from error
+        except RuntimeError as error:
+            if str(error) == _PRESSED:
+                raise KeyboardInterrupt from error
+            raise
 
     def interrupt(self) -> None:
         """Stop what is running; it raises `cancelled` in its own thread. Harmless when nothing runs."""
