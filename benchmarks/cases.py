@@ -130,7 +130,7 @@ CASES: tuple[Case, ...] = (
         _both("chunks", LSDB),
         (
             Aim("s to open", 3.0, False, of_qsky("wall_s")),
-            Aim("ms to plan a new cone", 50.0, False, of_qsky("plan_first_s", 1000)),
+            Aim("ms to plan a new cone", 50.0, False, of_qsky("plan_s", 1000)),
         ),
     ),
     Case("votable", "1M rows as VOTable", _both("write_votable"), _writing(5)),

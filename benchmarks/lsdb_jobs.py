@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.clock import best, each, once
+from benchmarks.clock import best, each, middle, once
 from benchmarks.place import OVERLAP_ARCSEC, Place
 from benchmarks.questions import (
     ARCMIN_ARCSEC,
@@ -26,6 +26,7 @@ from benchmarks.questions import (
     DEGREE_ARCSEC,
     MATCH_ARCSEC,
     PAIRS_ARCSEC,
+    PLANS,
 )
 
 _POSITIONS = ["objectId", "coord_ra", "coord_dec"]
@@ -205,7 +206,7 @@ def light_curves(place: Place) -> dict[str, Any]:
     )
 
     def points() -> int:
-        return int(joined.compute(progress_bar=False)["lightcurve"].nest.list_lengths.sum())
+        return int(joined.compute(progress_bar=False)["lightcurve"].nest.flat_length)
 
     found, spent = best(points)
     return {"answer": {"rows": found}, **spent}
@@ -218,5 +219,5 @@ def chunks(place: Place) -> dict[str, Any]:
     folder, _ = write_partitions(place)
     _objects(place, _POSITIONS)  # what opening anything imports is not charged
     catalog, spent = once(lambda: lsdb.open_catalog(str(folder)))
-    plans = each([lambda at=at: catalog.cone_search(*at, DEGREE_ARCSEC).npartitions > 0 for at in CONES])
-    return {"answer": {"partitions": catalog.npartitions}, **spent, "plan_first_s": plans["first_s"]}
+    plan = middle([lambda at=at: catalog.cone_search(*at, DEGREE_ARCSEC).npartitions for at in CONES[:PLANS]])
+    return {"answer": {"partitions": catalog.npartitions}, **spent, "plan_s": plan}

@@ -20,7 +20,7 @@ import psutil
 
 from benchmarks.place import Place
 
-_SAMPLE_SECONDS = 0.1
+_SAMPLE_SECONDS = 0.25
 
 
 class Failed(Exception):

@@ -6,6 +6,7 @@ from __future__ import annotations
 CONES = tuple((266.4 + 0.37 * step, -28.9 + 0.21 * step) for step in range(20))
 ARCMIN_ARCSEC, DEGREE_ARCSEC = 60.0, 3600.0
 IDS = 20
+PLANS = 5  # cones planned over many chunks
 PAIRS_ARCSEC = 2.0
 MATCH_ARCSEC = 1.0
 BRIGHT_NJY = 1e6

@@ -13,18 +13,18 @@ from typing import Any
 
 import pyarrow as pa
 
-import qsky
 from benchmarks.clock import best, once
 from benchmarks.place import Place
 from benchmarks.qsky_jobs import opened
 from benchmarks.questions import scans
+from qsky.wire import Sky
 
 COUNT = 16
 _CONES_QUIET = 50
 _CONE = "SELECT objectId, coord_ra, coord_dec FROM sky.object WHERE qserv_areaspec_circle(266.4, -28.9, 0.0167)"
 
 
-def at_once(sky: qsky.Sky, texts: list[str], meanwhile: Callable[[], None] | None = None) -> list[pa.Table]:
+def at_once(sky: Sky, texts: list[str], meanwhile: Callable[[], None] | None = None) -> list[pa.Table]:
     """The answers to all texts, each asked by a thread of its own."""
     answers: dict[int, pa.Table] = {}
 
@@ -73,7 +73,7 @@ def answer_of(answers: list[pa.Table]) -> dict[str, int]:
     return {"rows": sum(table.num_rows for table in listed), "n": sum(table.column(0)[0].as_py() for table in counted)}
 
 
-def _cone(sky: qsky.Sky, times: list[float]) -> None:
+def _cone(sky: Sky, times: list[float]) -> None:
     """A cone of an arcminute, and a pause as a user makes."""
     _, spent = once(lambda: sky.sql(_CONE).arrow())
     times.append(spent["wall_s"])
