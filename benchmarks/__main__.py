@@ -1,7 +1,7 @@
-"""`make bench`: loads, cones and lookups beside hats-import and LSDB, in one run on this machine.
+"""`make bench`: what Qsky does on one machine, beside its peers, in one run.
 
-Each job runs in a process of its own and is charged with its CPU seconds and those of its children; the peers get the
-same files. Counts must agree. Writes `benchmarks/results/<time>.json` and `.md` and prints the table.
+Every measurement is a process of its own. Prints a table and writes it with a chart to benchmarks/results/ as .md, .json
+and .png. Fails if anybody's counts differ from Qsky's. Peers that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -9,111 +9,87 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import psutil
+from benchmarks.cases import CASES, POSTGRES
+from benchmarks.chart import draw
+from benchmarks.measure import Failed
+from benchmarks.place import Place
+from benchmarks.report import markdown, report_of
+from benchmarks.session import PEERS, Session, check_room, folder_of
 
-RESULTS = Path(__file__).parent / "results"
-
-
-def measured(job: str, folder: Path, **arguments: Any) -> dict[str, Any]:
-    """Run a job of `benchmarks.jobs`; what it answered, with CPU seconds, wall seconds and peak memory (MB)."""
-    command = [sys.executable, "-m", "benchmarks.jobs", job, json.dumps({"folder": str(folder), **arguments})]
-    peak = [0]
-    began, before = time.monotonic(), os.times()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
-        watcher.start()
-        output, _ = process.communicate()
-    after = os.times()
-    if process.returncode:
-        raise SystemExit(f"{job} failed with status {process.returncode}; run {' '.join(command)} to see why")
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    said = json.loads(output.strip().splitlines()[-1])
-    return {
-        "job": job,
-        **said,
-        "cpu_s": round(cpu, 2),
-        "wall_s": round(time.monotonic() - began, 2),
-        "peak_mb": peak[0],
-    }
+_OBJECTS = 2_000_000
+_SECONDS_MAX = 3600.0
 
 
-def _watch(pid: int, peak: list[int]) -> None:
-    """The largest sum of resident memory of a process and its children."""
-    while True:
-        try:
-            root = psutil.Process(pid)
-            total = sum(p.memory_info().rss for p in [root, *root.children(recursive=True)])
-        except psutil.Error:
-            return
-        peak[0] = max(peak[0], total >> 20)
-        time.sleep(0.1)
-
-
-def rows_per_cpu_second(result: dict[str, Any]) -> float:
-    return float(result["rows"]) / float(result["cpu_s"])
-
-
-def table(objects: int, results: dict[str, dict[str, Any]]) -> str:
-    """The figures as Markdown."""
-    load, peer = results["qsky_load"], results["hats_import"]
-    lines = [
-        f"{objects:,} objects of 34 columns, overlap 10 arcsec, {os.cpu_count()} cores, {platform.machine()}, "
-        f"load average at the end {os.getloadavg()[0]:.1f}.",
-        "",
-        "| job | rows | CPU s | wall s | peak MB | rows per CPU s |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, result in (("Qsky load, overlap and index", load), ("hats-import, catalogue and margin", peer)):
-        lines.append(
-            f"| {name} | {result['rows']:,} | {result['cpu_s']} | {result['wall_s']} | {result['peak_mb']} "
-            f"| {rows_per_cpu_second(result):,.0f} |"
-        )
-    ratio = rows_per_cpu_second(load) / rows_per_cpu_second(peer)
-    lines += ["", f"Ratio of rows per CPU second: **{ratio:.1f}** (to reach: 10).", ""]
-    lines += ["| query | rows | Qsky first ms | Qsky cached ms | LSDB opened ms |", "|---|---|---|---|---|"]
-    ours, theirs = results["qsky_query"], results["lsdb_query"]
-    for kind in ("cone_1arcmin", "cone_1deg", "one_id"):
-        a, b = ours[kind], theirs.get(kind, {})
-        if b and a["rows"] != b["rows"]:
-            raise SystemExit(f"{kind}: Qsky found {a['rows']} rows, LSDB {b['rows']}")
-        lines.append(f"| {kind} | {a['rows']} | {a['first_ms']} | {a['cached_ms']} | {b.get('warm_ms', '')} |")
-    lines += ["", f"Whole process, first row: Qsky {ours['cpu_s']} CPU s for all rows above, LSDB {theirs['cpu_s']}."]
-    return "\n".join(lines) + "\n"
-
-
-def main() -> None:
+def _arguments(words: list[str] | None) -> argparse.Namespace:
+    names = ",".join(case.name for case in CASES)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--objects", type=float, default=2e6, help="objects in the sky (default 2e6, about 10 minutes)")
+    parser.add_argument(
+        "objects", nargs="?", type=float, default=_OBJECTS, help=f"rows of the largest table (default {_OBJECTS:,})"
+    )
+    parser.add_argument("--only", help=f"cases to measure, of {names}")
+    parser.add_argument("--peers", help=f"peers to measure, of {','.join(PEERS)}")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder for what is written"
+    )
+    parser.add_argument("--folder", help="folder in which the run makes one of its own, for its files")
+    parser.add_argument("--seconds-max", type=float, default=_SECONDS_MAX, help="longest time of one measurement")
     parser.add_argument("--keep", action="store_true", help="keep the files that were made")
-    given = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="qsky-bench-"))
-    results: dict[str, dict[str, Any]] = {}
+    return parser.parse_args(words)
+
+
+def _chosen(text: str | None, known: dict[str, str]) -> frozenset[str]:
+    """The names a list of words means, whatever their case; all of them without a list. Raises SystemExit."""
+    words = list(known) if text is None else [word for word in text.lower().split(",") if word]
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise SystemExit(f"there is no {unknown[0]}; known are {', '.join(known)}")
+    return frozenset(known[word] for word in words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure and report; the exit status."""
+    given = _arguments(words)
+    chosen = _chosen(given.only, {case.name: case.name for case in CASES})
+    peers = _chosen(given.peers, {peer.lower(): peer for peer in PEERS})
+    cases = [case for case in CASES if case.name in chosen]
+    objects = int(given.objects)
+    check_room(given.folder, objects, POSTGRES in peers)
+    folder = folder_of(given.folder)
+    session = Session(Place(str(folder), objects), cases, peers, given.seconds_max, _tell)
+    began = time.monotonic()
     try:
-        measured("make_sky", folder, objects=int(given.objects))
-        for job in ("qsky_load", "hats_import", "qsky_query", "lsdb_query"):
-            results[job] = measured(job, folder)
-            print(json.dumps(results[job]), flush=True)
+        session.measure()
+    except (Failed, RuntimeError) as error:
+        session.defects.append(f"The run was not finished: {error}")
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    text = table(int(given.objects), results)
-    RESULTS.mkdir(exist_ok=True)
-    stem = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    stem.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    _write(session, given.out)
+    _tell(f"{time.monotonic() - began:.0f} s")
+    return 1 if session.defects else 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _write(session: Session, folder: Path) -> None:
+    report = report_of(session)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    stem.with_suffix(".json").write_text(json.dumps(report, indent=1))
+    text = markdown(report)
     stem.with_suffix(".md").write_text(text)
+    draw(report, stem.with_suffix(".png"))
     print(text)
+    _tell(f"written to {os.path.relpath(stem)}.md, .json and .png")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

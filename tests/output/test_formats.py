@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from astropy.io.votable import parse
 from astropy.table import Table
 
 from qsky.errors import QskyError
@@ -122,6 +123,42 @@ def test_a_large_id_column_with_nulls_is_exact(tmp_path: Path, format_name: str)
     back = Table.read(file, format=format_name)["id"]
     assert back.dtype.kind == "i"
     assert back.tolist() == table["id"].to_pylist()
+
+
+@pytest.mark.parametrize("rows_per_batch", [1, 7, 1000])
+def test_votable_of_many_rows_reads_back(tmp_path: Path, rows_per_batch: int) -> None:
+    """Texts of all lengths between numbers, NULLs among them, in batches that begin in the middle of an array."""
+    random = np.random.default_rng(2)
+    words = ["", "r", "é", "a longer text", "\U0001f30c beyond UTF-16's first plane", "<&>"]
+    rows = 1000
+    columns = {
+        "word": pa.array(random.choice(words, rows), mask=random.random(rows) < 0.2),
+        "id": pa.array(random.integers(-(2**62), 2**62, rows), mask=random.random(rows) < 0.2),
+        "again": pa.array(random.choice(words, rows)).dictionary_encode(),
+        "flag": pa.array(random.random(rows) < 0.5, mask=random.random(rows) < 0.2),
+        "x": pa.array(random.random(rows).astype(np.float32)),
+        "day": pa.array(random.integers(0, 20000, rows).astype("datetime64[D]"), mask=random.random(rows) < 0.2),
+        **{f"c{n}": pa.array(random.integers(0, 9, rows), mask=random.random(rows) < 0.5) for n in range(9)},
+    }
+    table = pa.table(columns).slice(3)
+    file = tmp_path / "many.vot"
+    file.write_bytes(written("votable", table, rows_per_batch))
+    back = Table.read(file, format="votable")
+    for name in ("id", "x", *(f"c{n}" for n in range(9))):
+        assert back[name].tolist() == table[name].to_pylist(), name
+    assert [None if v is None else bool(v) for v in back["flag"].tolist()] == table["flag"].to_pylist()
+    for name in ("word", "again", "day"):
+        expected = ["" if value is None else str(value) for value in table[name].to_pylist()]
+        assert [value or "" for value in back[name].tolist()] == expected, name
+
+
+def test_votable_names_what_xml_would_misread(tmp_path: Path) -> None:
+    described = {"unit": 'm"<', "ucd": "a&b", "description": "<less> & more\x00"}
+    schema = pa.schema([pa.field('a<b & "c"', pa.int64(), metadata=described)])
+    file = tmp_path / "odd.vot"
+    file.write_bytes(written("votable", pa.table([pa.array([1])], schema=schema)))
+    field = parse(file).get_first_table().fields[0]
+    assert (field.name, field.ucd, field.description) == ('a<b & "c"', "a&b", "<less> & more")
 
 
 @pytest.mark.parametrize("format_name", sorted(WRITERS))

@@ -1,4 +1,4 @@
-"""Arrow tables as astropy tables and, through those, as FITS and VOTable. `Result.to_astropy` and `formats` call this.
+"""Arrow tables as astropy tables and, through those, as FITS. `Result.to_astropy` and `output.formats` call this.
 
 It must never turn an integer into a float to make room for a NULL: that corrupts 64-bit ids without a word. NULLs are
 filled first and masked after. Field metadata `unit`, `ucd` and `description` become the columns'.
@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from astropy.io import fits
-from astropy.io.votable import from_table as votable_from_table
 from astropy.table import Column, MaskedColumn, Table
 from astropy.units import Unit
 
-from qsky.output.cells import as_text
+from qsky.output.cells import as_text, numbers_of
 
 _DATETIME_UNITS: Final = {"date": "datetime64[D]", "timestamp": "datetime64[us]"}
 
@@ -32,13 +31,8 @@ def write_fits(table: pa.Table, sink: IO[bytes]) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(Table(columns))]).writeto(sink)
 
 
-def write_votable(table: pa.Table, sink: IO[bytes]) -> None:
-    """A VOTable in BINARY2, which marks NULLs of every type. Dates are ISO 8601 text."""
-    votable_from_table(Table(_file_columns(table))).to_xml(sink, tabledata_format="binary2")
-
-
 def _file_columns(table: pa.Table) -> list[Column]:
-    """The columns as both formats can hold them: neither has a signed byte."""
+    """The columns as FITS can hold them: it has no signed byte."""
     columns = [_column(field, table.column(i), for_file=True) for i, field in enumerate(table.schema)]
     return [column.astype(np.int16) if column.dtype == np.int8 else column for column in columns]
 
@@ -66,7 +60,7 @@ def _numpy(values: pa.ChunkedArray, *, for_file: bool) -> np.ndarray[Any, Any]:
     if t.is_floating(kind):
         return np.asarray(values.fill_null(float("nan")).to_numpy())
     if t.is_decimal(kind):
-        return _numpy(_number(values), for_file=for_file)
+        return _numpy(numbers_of(values), for_file=for_file)
     if t.is_null(kind):
         return np.full(len(values), "", dtype="U1")
     if not for_file and (t.is_date(kind) or t.is_timestamp(kind)):
@@ -79,16 +73,6 @@ def _numpy(values: pa.ChunkedArray, *, for_file: bool) -> np.ndarray[Any, Any]:
         return nested
     texts = as_text(values).fill_null("").to_pylist()
     return np.array(texts, dtype=str) if texts else np.empty(0, dtype="U1")
-
-
-def _number(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Decimals as int64 where that is exact, as float64 elsewhere."""
-    if values.type.scale == 0:
-        try:
-            return values.cast(pa.int64())
-        except pa.ArrowInvalid:
-            pass
-    return values.cast(pa.float64())
 
 
 def _with_null_values(column: Column) -> Column:

@@ -27,6 +27,16 @@ def as_text(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return values.cast(pa.string())
 
 
+def numbers_of(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals as int64 where that is exact, as float64 elsewhere."""
+    if values.type.scale == 0:
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid:
+            pass
+    return values.cast(pa.float64())
+
+
 def _each(values: pa.Array | pa.ChunkedArray, text_of: Any) -> pa.Array:
     return pa.array([None if value is None else text_of(value) for value in values.to_pylist()], pa.string())
 

