@@ -77,15 +77,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def size_text(size_bytes: float) -> str:
-    """A size as people say it."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size_bytes < 1000 or unit == "TB":
-            break
-        size_bytes /= 1000
-    return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
-
-
 def _bars() -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
