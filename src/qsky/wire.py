@@ -7,7 +7,7 @@ they are first needed, because a shell's `qsky tables` should not wait for a que
 from __future__ import annotations
 
 import weakref
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,12 +93,16 @@ class Sky:
 
     # -- questions
 
-    def sql(self, text: str, *, lang: str = "mysql", database: str | None = None) -> Result:
-        """Answer one SELECT. `lang` is mysql, adql or duckdb; `database` is where bare table names are looked up."""
-        from qsky.ingest.answer import Answer
+    def sql(
+        self, text: str, *, lang: str = "mysql", database: str | None = None, progress: Listener | None = None
+    ) -> Result:
+        """Answer one SELECT. `lang` is mysql, adql or duckdb; `database` is where bare table names are looked up.
 
-        result = self._engine.query(text, lang=lang, database=database)
-        result.saver = lambda answer, name, role: self._saved(Answer(text, lang, database, lambda: answer), name, role)
+        `progress` is called with an `events.Asked` before the first chunk is read and after each: chunks, rows and bytes
+        so far, the bytes estimated, and the seconds that are left.
+        """
+        result = self._engine.query(text, lang=lang, database=database, listener=progress)
+        result.saver = partial(self._save_result, text, lang, database)
         return result
 
     def save(
@@ -110,9 +114,16 @@ class Sky:
         """
         from qsky.ingest.answer import Answer
 
-        return self._saved(
-            Answer(text, lang, database, lambda: self.sql(text, lang=lang, database=database)), name, role
-        )
+        ask = partial(self._engine.query, text, lang, database, self._listener)
+        return self._saved(Answer(text, lang, database, ask), name, role)
+
+    def _save_result(
+        self, text: str, lang: str, database: str | None, result: Result, name: str, role: SaveOptions
+    ) -> LoadReport:
+        """What `Result.save` does."""
+        from qsky.ingest.answer import Answer
+
+        return self._saved(Answer(text, lang, database, lambda: result), name, role)
 
     def _saved(self, answer: Answer, name: str, role: SaveOptions) -> LoadReport:
         from qsky.ingest.role import saving
@@ -128,9 +139,18 @@ class Sky:
                 return None
             raise
 
-    def explain(self, text: str, *, lang: str = "mysql", database: str | None = None) -> str:
-        """How a SELECT would be answered: what is read, what runs per chunk and what after, and why."""
-        return self._engine.explain(text, lang=lang, database=database)
+    def explain(self, text: str, *, lang: str = "mysql", database: str | None = None, analyze: bool = False) -> str:
+        """How a SELECT would be answered: what is read, what runs per chunk and what after, and why.
+
+        With `analyze` it is answered, its rows are let go, and what that took is said as well.
+        """
+        return self._engine.explain(text, lang=lang, database=database, analyze=analyze)
+
+    def explained(
+        self, text: str, *, lang: str = "mysql", database: str | None = None, analyze: bool = False
+    ) -> dict[str, Any]:
+        """The same as plain values, which JSON can hold."""
+        return self._engine.explained(text, lang=lang, database=database, analyze=analyze)
 
     # -- what exists
 

@@ -27,6 +27,7 @@ from qsky.errors import QskyError
 from qsky.events import size_text
 
 if TYPE_CHECKING:
+    from qsky.catalog.model import Kind, MatchEnd
     from qsky.events import LoadReport
     from qsky.ingest.request import LoadRequest
 
@@ -127,10 +128,9 @@ def load(
     """Load files into a table and publish a revision."""
     from qsky.catalog.layout import split_name
     from qsky.ingest.request import LoadRequest
-    from qsky.ingest.role import mode_of, role_of
+    from qsky.ingest.role import mode_of
     from qsky.ingest.source import ReadOptions
 
-    name = split_name(into)
     read = ReadOptions(
         nulls=tuple(null or ()),
         delimiter=_unescaped(delimiter),
@@ -144,14 +144,9 @@ def load(
         ddl=ddl,
         felis=felis,
     )
-    terminal: Terminal = context.obj
-    unsaid = not (director or child_of or match or replicated)
-    standing = terminal.sky().table(into) if unsaid and (append or replace) else None
-    kind, parent, ends = role_of(
-        into, director=director, child_of=child_of, match=match, replicated=replicated, standing=standing
-    )
+    kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, append or replace)
     request = LoadRequest(
-        *name,
+        *split_name(into),
         kind=kind,
         inputs=tuple(inputs),
         key=key,
@@ -168,7 +163,7 @@ def load(
         collations=dict.fromkeys(ci or (), "ci"),
         description=description,
     )
-    _run_load(terminal, request)
+    _run_load(context.obj, request)
 
 
 def attach(
@@ -205,15 +200,32 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
+def _role(
+    terminal: Terminal,
+    into: str,
+    director: bool,
+    child_of: str | None,
+    match: str | None,
+    replicated: bool,
+    standing: bool,
+) -> tuple[Kind, str, tuple[MatchEnd, ...]]:
+    """What the table shall be; a standing one, of which nothing is said, is what it was. Raises usage."""
+    from qsky.ingest.role import role_of
+
+    unsaid = not (director or child_of or match or replicated)
+    known = terminal.sky().table(into) if standing and unsaid else None
+    return role_of(into, director=director, child_of=child_of, match=match, replicated=replicated, standing=known)
+
+
 def _run_load(terminal: Terminal, request: LoadRequest) -> None:
     """Load, and say what became of the rows."""
     with terminal.working() as sky:
         report = sky.load(request)
-    for line in _report_lines(report):
+    for line in report_lines(report):
         terminal.say(line)
 
 
-def _report_lines(report: LoadReport) -> Sequence[str]:
+def report_lines(report: LoadReport) -> Sequence[str]:
     chunks = f" in {counted(report.chunks, 'chunk')}" if report.chunks else ""
     overlap = f", {report.overlap_rows:,} in overlaps" if report.overlap_rows else ""
     speed = report.rows / max(report.seconds, 1e-3)
