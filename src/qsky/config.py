@@ -81,7 +81,12 @@ class Settings:
     fragment_chunks_max: int = setting(64, "Chunks batched into one fragment.", 1, 1 << 20)
     interactive_chunks_max: int = setting(4, "A query of at most this many chunks is interactive.", 0, 1 << 20)
     gather_bytes_max: int = setting(512 * MIB, "Bytes a query may collect in one place.", 1024, 1 << 50)
-    query_seconds_max: float = setting(0.0, "Seconds a query may run; 0 means no limit.", 0, 1e9)
+    query_seconds_max: float = setting(
+        0.0, "Seconds a query may take, from its text to the last row; 0 means no limit.", 0, 1e9
+    )
+    query_bytes_max: int = setting(
+        0, "Bytes of parts a query may be estimated to read, or it is not started; 0 means no limit.", 0, 1 << 60
+    )
     plans_cached: int = setting(256, "Plans kept by text and revision.", 0, 1 << 20)
     plot_rows_max: int = setting(
         1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30

@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from time import monotonic, perf_counter
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Final
 
 import pyarrow as pa
 
+from qsky.asking import Asking, Stage
 from qsky.catalog.layout import PUBLIC
 from qsky.catalog.lease import Lease, leased
-from qsky.catalog.model import Table
 from qsky.catalog.snapshot import TableSnapshot
 from qsky.catalog.store import Catalog, DatabaseSnapshot
-from qsky.catalog.types import arrow_type
+from qsky.catalog.view import View
 from qsky.config import Settings
 from qsky.dispatch.local import LocalTransport
 from qsky.dispatch.run import run
 from qsky.dispatch.state import Limits
 from qsky.dispatch.transport import Transport
 from qsky.duck import Duck
+from qsky.events import Listener
 from qsky.fragment import Piece
 from qsky.merge import Above, Lent
+from qsky.observed import StageRun
 from qsky.plan.answers import answered
 from qsky.plan.draft import all_tables
 from qsky.plan.explain import explained, explanation
@@ -44,6 +46,7 @@ from qsky.plan.nest import final_in_fragments, lone_stages, over
 from qsky.plan.planner import plan, probes_of
 from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
+from qsky.shape import BATCH_ROWS, as_schema, limited, schema_named, schema_of, with_first
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
 from qsky.sql.moments import Session, in_session
@@ -51,7 +54,6 @@ from qsky.sql.query import GivenRef, Query, Statement
 from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
 
-_BATCH_ROWS: Final = 100_000
 _NO_PLANS: Final[Mapping[int, Plan]] = {}
 
 
@@ -66,39 +68,6 @@ class Prepared:
     opened: Mapping[str, DatabaseSnapshot]
     revisions: tuple[tuple[str, int], ...]
     plan: Plan | None
-
-
-@dataclass
-class View:
-    """What exists for one query: each database at one revision from the first look to the last."""
-
-    catalog: Catalog
-    opened: dict[tuple[str, int | None], DatabaseSnapshot] = field(default_factory=dict)
-
-    @cached_property
-    def _databases(self) -> list[str]:
-        return self.catalog.databases()
-
-    def databases(self) -> Iterable[str]:
-        return self._databases
-
-    def tables(self, database: str) -> Iterable[str]:
-        return [table.name for table in self.snapshot(database, None).revision.tables]
-
-    def table(self, database: str, name: str, revision: int | None) -> tuple[Table, int]:
-        snapshot = self.snapshot(database, revision)
-        return snapshot.table(name).table, snapshot.revision.number
-
-    def snapshot(self, database: str, revision: int | None) -> DatabaseSnapshot:
-        key = (database, revision)
-        if key not in self.opened:
-            self.opened[key] = self.catalog.snapshot(database, revision)
-        return self.opened[key]
-
-    def at(self, database: str, number: int) -> DatabaseSnapshot:
-        """The snapshot of that revision, the same one bind saw."""
-        known = (s for (name, _), s in self.opened.items() if name == database and s.revision.number == number)
-        return next(known, None) or self.snapshot(database, number)
 
 
 class Engine:
@@ -123,19 +92,25 @@ class Engine:
     ) -> None:
         self.close()
 
-    def query(self, text: str, lang: str = "mysql", database: str | None = None) -> Result:
+    def query(
+        self, text: str, lang: str = "mysql", database: str | None = None, listener: Listener | None = None
+    ) -> Result:
         """The answer to one SELECT, its first batch made already. `database` is where bare table names are looked up.
 
-        Raises any query error; those that come later in the stream are raised where it is read.
+        `listener` hears how far it is (`events.Asked`). Raises any query error; those that come later in the stream
+        are raised where it is read.
         """
+        return self._answer(Asking(self.settings, listener), text, lang, database)
+
+    def _answer(self, asking: Asking, text: str, lang: str, database: str | None) -> Result:
         started = perf_counter()
-        prepared = self._prepare(text, lang, database)
+        prepared = self._prepare(asking, text, lang, database)
         leases = ExitStack()
         try:
-            plans = self._plans(prepared, self._rows_of, leases)
+            plans = self._plans(asking, prepared, partial(self._rows_of, asking), leases)
             final = plans[-1]
             schema = schema_of(final, prepared.statement.query)
-            batches = self._leased(leases, final, schema)
+            batches = self._leased(leases, asking, final, schema)
             first = next(batches, None)
         except BaseException:
             leases.close()
@@ -148,19 +123,31 @@ class Engine:
             revisions=prepared.statement.revisions,
             explain=partial(explanation, plans),
         )
-        return Result(schema, _with_first(first, batches), facts, plot_rows_max=self.settings.plot_rows_max)
+        return Result(schema, with_first(first, batches), facts, plot_rows_max=self.settings.plot_rows_max)
 
-    def explain(self, text: str, lang: str = "mysql", database: str | None = None) -> str:
-        """How the query would be answered, as text."""
-        return explanation(self._plans(self._prepare(text, lang, database)))
+    def explain(self, text: str, lang: str = "mysql", database: str | None = None, *, analyze: bool = False) -> str:
+        """How the query would be answered, as text; with `analyze` it is, and what that took is said as well."""
+        return explanation(*self._looked_at(text, lang, database, analyze))
 
-    def explained(self, text: str, lang: str = "mysql", database: str | None = None) -> dict[str, Any]:
-        """How the query would be answered, as values."""
-        return explained(self._plans(self._prepare(text, lang, database)))
+    def explained(
+        self, text: str, lang: str = "mysql", database: str | None = None, *, analyze: bool = False
+    ) -> dict[str, Any]:
+        """The same as values."""
+        return explained(*self._looked_at(text, lang, database, analyze))
+
+    def _looked_at(
+        self, text: str, lang: str, database: str | None, analyze: bool
+    ) -> tuple[Sequence[Plan], Sequence[StageRun]]:
+        """The plans of a query, and of one that was answered what that took; its rows are let go."""
+        asking = Asking(self.settings)
+        if not analyze:
+            return self._plans(asking, self._prepare(asking, text, lang, database)), ()
+        deque(self._answer(asking, text, lang, database).batches(), maxlen=0)
+        return [stage.plan for stage in asking.stages], [stage.run for stage in asking.stages]
 
     # -- parse, bind, probe, plan
 
-    def _prepare(self, text: str, lang: str, database: str | None) -> Prepared:
+    def _prepare(self, asking: Asking, text: str, lang: str, database: str | None) -> Prepared:
         """The plan of a text at the current revisions, kept while these stay current."""
         key = (text, lang, database)
         with self._lock:
@@ -169,6 +156,11 @@ class Engine:
                 self._prepared.move_to_end(key)
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
+        with asking.planning():
+            return self._made(asking, text, lang, database)
+
+    def _made(self, asking: Asking, text: str, lang: str, database: str | None) -> Prepared:
+        """The bound statement of a text, and its plan if nothing need be answered before."""
         view = View(self.catalog)
         bound = bind_text(text, lang, view, self.settings, database)
         statement = in_session(bound, Session(datetime.now(UTC).replace(tzinfo=None), database))
@@ -177,10 +169,10 @@ class Engine:
         prepared = Prepared(statement, opened, current, None)
         if len(lone_stages(statement)) == len(statement.stages):
             # a stage that is worked out inside the query around it need not be answered first either
-            plans = self._plans(prepared)
+            plans = self._plans(asking, prepared)
             prepared = replace(prepared, plan=plans[0] if len(plans) == 1 else None)
         if not any(snapshot.staged for snapshot in opened.values()) and statement is bound:
-            self._keep(key, prepared)
+            self._keep((text, lang, database), prepared)
         return prepared
 
     def _planned(
@@ -200,7 +192,11 @@ class Engine:
         return planned
 
     def _plans(
-        self, prepared: Prepared, answer: Callable[[Plan], pa.Table] | None = None, leases: ExitStack | None = None
+        self,
+        asking: Asking,
+        prepared: Prepared,
+        answer: Callable[[Plan], pa.Table] | None = None,
+        leases: ExitStack | None = None,
     ) -> tuple[Plan, ...]:
         """The plans of the stages that are answered one after the other, and at the end that of the query.
 
@@ -215,7 +211,8 @@ class Engine:
         stages, lone = prepared.statement.stages, lone_stages(prepared.statement)
         plans, waiting, given = list[Plan](), dict[int, Plan](), dict[str, pa.Table]()
         for number, query in enumerate((*stages, prepared.statement.query)):
-            planned = self._planned(prepared, query, given, waiting)
+            with asking.planning():
+                planned = self._planned(prepared, query, given, waiting)
             if number in lone and final_in_fragments(planned):
                 waiting[number] = planned
                 continue
@@ -224,11 +221,11 @@ class Engine:
                 given[given_name(number)] = answer(planned)
         return tuple(plans)
 
-    def _rows_of(self, plan: Plan) -> pa.Table:
+    def _rows_of(self, asking: Asking, plan: Plan) -> pa.Table:
         """The rows of a stage, held in memory, with columns c0, c1, ... Raises limit-gather."""
         schema = schema_named((f"c{place}", kind) for place, (_, kind) in enumerate(plan.columns))
         batches, held = [], 0
-        for batch in self._batches(plan, schema):
+        for batch in self._batches(asking, plan, schema):
             batches.append(batch)
             held += batch.nbytes
             if held > self.settings.gather_bytes_max:
@@ -252,24 +249,31 @@ class Engine:
             lease = Lease(revision=number)
             leases.enter_context(leased(self.catalog.store(name), lease, self.settings.lease_seconds))
 
-    def _leased(self, leases: ExitStack, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _leased(self, leases: ExitStack, asking: Asking, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """The answer as a stream, the leases given back at its end."""
         with leases:
-            yield from self._batches(plan, schema)
+            yield from self._batches(asking, plan, schema)
 
-    def _batches(self, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The answer as a stream."""
-        ends = monotonic() + self.settings.query_seconds_max if self.settings.query_seconds_max else None
-        early_bytes_max = self.settings.merge_bytes_max // 4
-        spell = partial(fragment_of, plan)
-        pieces = run(plan.fragments, spell, self._transport, self._limits(plan), early_bytes_max)
+    def _batches(self, asking: Asking, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """The answer as a stream, each batch counted."""
+        stage = asking.stage(plan)
+        for batch in self._made_of_pieces(asking, stage, schema):
+            stage.gave(batch.num_rows)
+            yield batch
+
+    def _made_of_pieces(self, asking: Asking, stage: Stage, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        plan, spell = stage.plan, partial(fragment_of, stage.plan)
+        early_bytes_max, limits = self.settings.merge_bytes_max // 4, self._limits(plan)
+        began = asking.began
+        pieces = run(plan.fragments, spell, self._transport, limits, early_bytes_max, watch=stage, began=began)
         if plan.merge is None:
-            yield from _limited((piece.table for piece in pieces), plan, schema)
+            yield from limited((piece.table for piece in pieces), plan, schema)
             return
         with self._above.lent() as lent:
             self._collect(plan, pieces, lent)
-            for batch in lent.stream(plan.merge, _BATCH_ROWS, ends, given_in(plan.merge, plan.given)):
-                yield _as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
+            for batch in lent.stream(plan.merge, BATCH_ROWS, asking.ends, given_in(plan.merge, plan.given)):
+                yield as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
+            stage.merged(lent)
 
     def _limits(self, plan: Plan) -> Limits:
         slots = self._transport.slots
@@ -346,48 +350,3 @@ def looked_up(probe: Probe, opened: Mapping[str, DatabaseSnapshot]) -> Found:
     keys = keys_of(pa.array(probe.keys)) if probe.keys else keys_of(pa.array([], pa.int64()))
     places, cells = lookup(Path(snapshot.folder), snapshot.table.index, keys)
     return Found(cells, len(set(places.tolist())) == len(keys))
-
-
-def schema_named(columns: Iterable[tuple[str, str]]) -> pa.Schema:
-    """The Arrow schema of (name, type) pairs; a bare NULL has Arrow's null type."""
-    return pa.schema([pa.field(name, pa.null() if kind == "NULL" else arrow_type(kind)) for name, kind in columns])
-
-
-def schema_of(plan: Plan, query: Query) -> pa.Schema:
-    """The schema of the answer; unit, ucd and description of bare columns are metadata of the fields."""
-    fields = []
-    for shape, item in zip(schema_named(plan.columns), query.items, strict=True):
-        about = {"unit": item.unit, "ucd": item.ucd, "description": item.description}
-        said = {key: value for key, value in about.items() if value}
-        fields.append(shape.with_metadata(said) if said else shape)
-    return pa.schema(fields)
-
-
-def _limited(tables: Iterator[pa.Table], plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Pieces in order as batches of the answer, after OFFSET and up to LIMIT."""
-    skip, left = plan.offset, plan.limit
-    for table in tables:
-        dropped = min(skip, table.num_rows)
-        skip -= dropped
-        table = table.slice(dropped)
-        if left is not None:
-            table = table.slice(0, left)
-            left -= table.num_rows
-        yield from _as_schema(table, schema).to_batches(_BATCH_ROWS)
-        if left == 0:
-            return
-
-
-def _as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table's columns, by place, under the names and of the types of the answer."""
-    columns = [
-        column if column.type == spec.type else column.cast(spec.type)
-        for column, spec in zip(table.columns[: len(schema)], schema, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _with_first(first: pa.RecordBatch | None, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    if first is not None:
-        yield first
-        yield from rest

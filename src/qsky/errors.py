@@ -56,6 +56,7 @@ _CODES: Final = (
     Code("query-failed", "query", "A value made the query fail while it ran: an overflow, a bad cast, ..."),
     # -- limit: a named setting was reached
     Code("limit-text", "limit", "The query text is longer or deeper than the settings allow."),
+    Code("limit-bytes", "limit", "The query would read more bytes than query_bytes_max; it was not started."),
     Code("limit-gather", "limit", "The query would collect more bytes in one place than gather_bytes_max."),
     Code("limit-time", "limit", "The query ran longer than query_seconds_max."),
     Code("limit-memory", "limit", "The query or load needs more memory than memory_bytes_max."),

@@ -61,7 +61,10 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Piece:
-    """What one fragment gave, whole."""
+    """What one fragment gave, whole, and the seconds it took; `shared` if of columns decoded for several queries."""
 
     number: int
     table: pa.Table
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    shared: bool = False

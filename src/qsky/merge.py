@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import Empty, Full, Queue
-from time import monotonic
+from time import monotonic, perf_counter, thread_time
 from typing import Any, Final
 
 import pyarrow as pa
@@ -127,11 +127,18 @@ class Lent:
         self._held_bytes_max = held_bytes_max
         self._collected: list[Collected] = []
         self._busy = False
+        self.seconds = 0.0  # of merging, without waiting for who takes the answer
+        self.cpu_seconds = 0.0
+
+    @property
+    def spilled(self) -> tuple[str, ...]:
+        """Names of the scans whose pieces were too much for Arrow tables and went to DuckDB, which spills."""
+        return tuple(each.name for each in self._collected if each.spilled)
 
     @property
     def clean(self) -> bool:
         """Whether the instance is as it was before: nothing running, nothing left in it."""
-        return not self._busy and not any(each.spilled for each in self._collected)
+        return not self._busy and not self.spilled
 
     def collect(self, name: str, schema: pa.Schema) -> Collected:
         """A place for the pieces that merge SQL calls `name`; what is too much for Arrow tables goes to DuckDB."""
@@ -173,15 +180,20 @@ class Lent:
         given: Mapping[str, pa.Table],
     ) -> None:
         last: Exception | None = _END
+        began, waited = perf_counter(), 0.0
         try:
             inputs = {name: table for each in self._collected for name, table in each.finish().items()}
             inputs.update(given)
             with self.duck.reader(sql, rows=rows, inputs=inputs) as batches:
                 for batch in batches:
-                    if not _put(outbox, batch, stopped):
+                    ready = perf_counter()
+                    wanted = _put(outbox, batch, stopped)
+                    waited += perf_counter() - ready
+                    if not wanted:
                         break
         except Exception as error:
             last = error
+        self.seconds, self.cpu_seconds = perf_counter() - began - waited, thread_time()
         _put(outbox, last, stopped)
 
 

@@ -5,12 +5,13 @@ A `Result` is read once as a stream (`batches`), or held whole by the first call
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import pyarrow as pa
 
+from qsky.events import LoadReport
 from qsky.output.grid import html_grid, text_grid
 
 if TYPE_CHECKING:
@@ -37,6 +38,25 @@ class Facts:
     explain: Callable[[], str] = str
 
 
+class SaveOptions(TypedDict, total=False):
+    """What a saved answer becomes, in the words of `qsky load`; nothing said is a small table, whole everywhere.
+
+    `key`, `ra` and `dec` name columns; `child_of` is a director of the same database.
+    """
+
+    director: bool
+    child_of: str
+    replicated: bool
+    key: str
+    ra: str
+    dec: str
+    overlap_arcsec: float | None
+    allow_duplicate_keys: bool
+    append: bool
+    replace: bool
+    description: str
+
+
 class Result:
     """The answer to one query. Field metadata of the schema holds `unit`, `ucd` and `description` as bytes."""
 
@@ -48,14 +68,18 @@ class Result:
         *,
         plot_rows_max: int | None = None,
     ) -> None:
-        """`plot_rows_max` is the setting of that name; None is no limit."""
+        """`plot_rows_max` is the setting of that name; None is no limit.
+
+        `saver`, set by who has somewhere to save to, does what `save` says.
+        """
         self.schema = schema
         self.plot_rows_max = plot_rows_max
         self.facts = facts or Facts()
         self._batches: Iterator[pa.RecordBatch] | None = batches
         self._table: pa.Table | None = None
+        self.saver: Callable[[Result, str, SaveOptions], LoadReport] | None = None
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """The rows as a stream; the second call gives the held table, or nothing is left to give."""
         if self._table is not None:
             yield from self._table.to_batches()
@@ -70,6 +94,15 @@ class Result:
         if self._table is None:
             self._table = pa.Table.from_batches(self.batches(), schema=self.schema)
         return self._table
+
+    def save(self, name: str, **role: Unpack[SaveOptions]) -> LoadReport:
+        """Make the rows a table, `database.table`, in one revision; an answer not held yet is read as a stream.
+
+        Raises what a load raises, and then the database is as it was; bad-columns for columns no table can have.
+        """
+        if self.saver is None:
+            raise ValueError("this result belongs to no root that it could be saved in")
+        return self.saver(self, name, role)
 
     def __len__(self) -> int:
         return int(self.arrow().num_rows)

@@ -7,26 +7,29 @@ they are first needed, because a shell's `qsky tables` should not wait for a que
 from __future__ import annotations
 
 import weakref
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qsky.catalog.layout import split_name
 from qsky.config import Settings, read_settings
 from qsky.errors import QskyError
-from qsky.events import Listener, silent
+from qsky.events import Listener, LoadReport, silent
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Unpack
 
     from qsky.catalog.model import Revision, Table
     from qsky.catalog.store import Catalog
     from qsky.engine import Engine
+    from qsky.ingest.answer import Answer
     from qsky.ingest.export import ExportReport
-    from qsky.ingest.request import LoadReport, LoadRequest
+    from qsky.ingest.request import LoadRequest
     from qsky.ingest.synth import SkyPlan
     from qsky.ingest.vacuum import VacuumReport
     from qsky.ingest.verify import VerifyReport
-    from qsky.result import Result
+    from qsky.result import Result, SaveOptions
 
 
 def connect(root: str | Path = "qsky-data", *, listener: Listener = silent, **settings: Any) -> Sky:
@@ -90,13 +93,64 @@ class Sky:
 
     # -- questions
 
-    def sql(self, text: str, *, lang: str = "mysql", database: str | None = None) -> Result:
-        """Answer one SELECT. `lang` is mysql, adql or duckdb; `database` is where bare table names are looked up."""
-        return self._engine.query(text, lang=lang, database=database)
+    def sql(
+        self, text: str, *, lang: str = "mysql", database: str | None = None, progress: Listener | None = None
+    ) -> Result:
+        """Answer one SELECT. `lang` is mysql, adql or duckdb; `database` is where bare table names are looked up.
 
-    def explain(self, text: str, *, lang: str = "mysql", database: str | None = None) -> str:
-        """How a SELECT would be answered: what is read, what runs per chunk and what after, and why."""
-        return self._engine.explain(text, lang=lang, database=database)
+        `progress` is called with an `events.Asked` before the first chunk is read and after each: chunks, rows and bytes
+        so far, the bytes estimated, and the seconds that are left.
+        """
+        result = self._engine.query(text, lang=lang, database=database, listener=progress)
+        result.saver = partial(self._save_result, text, lang, database)
+        return result
+
+    def save(
+        self, text: str, name: str, *, lang: str = "mysql", database: str | None = None, **role: Unpack[SaveOptions]
+    ) -> LoadReport:
+        """Answer one SELECT into a table, `database.table`, in one revision. What it becomes is said as for a load.
+
+        The name is looked at before the query starts. Raises what a query and a load raise; then nothing has changed.
+        """
+        from qsky.ingest.answer import Answer
+
+        ask = partial(self._engine.query, text, lang, database, self._listener)
+        return self._saved(Answer(text, lang, database, ask), name, role)
+
+    def _save_result(
+        self, text: str, lang: str, database: str | None, result: Result, name: str, role: SaveOptions
+    ) -> LoadReport:
+        """What `Result.save` does."""
+        from qsky.ingest.answer import Answer
+
+        return self._saved(Answer(text, lang, database, lambda: result), name, role)
+
+    def _saved(self, answer: Answer, name: str, role: SaveOptions) -> LoadReport:
+        from qsky.ingest.role import saving
+
+        return self.load(saving(answer, name, role, self._standing(name)))
+
+    def _standing(self, name: str) -> Table | None:
+        """The table of that name, if there is one."""
+        try:
+            return self.table(name)
+        except QskyError as error:
+            if error.code.name in ("no-such-database", "no-such-table", "not-a-root"):
+                return None
+            raise
+
+    def explain(self, text: str, *, lang: str = "mysql", database: str | None = None, analyze: bool = False) -> str:
+        """How a SELECT would be answered: what is read, what runs per chunk and what after, and why.
+
+        With `analyze` it is answered, its rows are let go, and what that took is said as well.
+        """
+        return self._engine.explain(text, lang=lang, database=database, analyze=analyze)
+
+    def explained(
+        self, text: str, *, lang: str = "mysql", database: str | None = None, analyze: bool = False
+    ) -> dict[str, Any]:
+        """The same as plain values, which JSON can hold."""
+        return self._engine.explained(text, lang=lang, database=database, analyze=analyze)
 
     # -- what exists
 
@@ -181,11 +235,3 @@ class Sky:
 
         database, table = split_name(name)
         return export(self._catalog, database, table, folder, self.settings, self._listener)
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """(database, table) of `database.table`. Raises usage."""
-    database, dot, table = name.partition(".")
-    if not (database and dot and table) or "." in table:
-        raise QskyError("usage", f"{name!r} is not the name of a table.", hint="Write it as database.table.")
-    return database, table

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from qsky.catalog.model import Kind
 from qsky.cli.app import hoisted, run
-from qsky.cli.loading import _ends, _pairs
-from qsky.cli.terminal import size_text
+from qsky.cli.loading import _pairs
 from qsky.errors import QskyError
+from qsky.events import size_text
+from qsky.ingest.role import role_of
 
 QSKY = str(Path(sys.executable).with_name("qsky"))
 
@@ -101,9 +103,11 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_pairs_and_ends() -> None:
     assert _pairs("--type", ["a=INT", "b=DECIMAL(3,1)"]) == {"a": "INT", "b": "DECIMAL(3,1)"}
-    assert [(end.director, end.key) for end in _ends("star:id1,galaxy:id2")] == [("star", "id1"), ("galaxy", "id2")]
+    kind, _, ends = role_of("sky.pair", match="star:id1,galaxy:id2")
+    assert kind is Kind.MATCH
+    assert [(end.director, end.key) for end in ends] == [("star", "id1"), ("galaxy", "id2")]
     with pytest.raises(QskyError, match="--match takes"):
-        _ends("star,galaxy")
+        role_of("sky.pair", match="star,galaxy")
 
 
 def test_sizes_as_people_say_them() -> None:

@@ -22,9 +22,10 @@ from qsky.catalog.snapshot import TableSnapshot
 from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.events import LoadReport
 from qsky.ingest import publish as publishing
 from qsky.ingest.load import load
-from qsky.ingest.request import LoadReport, LoadRequest, Mode
+from qsky.ingest.request import LoadRequest, Mode
 from qsky.ingest.vacuum import VacuumReport, vacuum
 from qsky.ingest.verify import VerifyReport, verify
 

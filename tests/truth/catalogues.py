@@ -10,7 +10,8 @@ from typing import Any
 
 import qsky
 from qsky.catalog.model import Kind
-from qsky.ingest.request import LoadReport, LoadRequest
+from qsky.events import LoadReport
+from qsky.ingest.request import LoadRequest
 from qsky.ingest.source import ReadOptions
 
 # Table -> files and how they are loaded; the files are read as they lie in the folder.

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import qsky
+from qsky.catalog.layout import split_name
 from qsky.catalog.model import Kind
 from qsky.events import Event, Progress
 from qsky.ingest.request import LoadRequest
-from qsky.wire import split_name
 
 
 def test_an_address_and_an_unknown_setting_are_wrong_usage(tmp_path: Path) -> None:

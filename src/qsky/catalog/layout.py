@@ -37,6 +37,14 @@ def checked_name(name: str, what: str) -> str:
     return name
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """(database, table) of `database.table`. Raises usage."""
+    database, dot, table = name.partition(".")
+    if not (database and dot and table) or "." in table:
+        raise QskyError("usage", f"{name!r} is not the name of a table.", hint="Write it as database.table.")
+    return database, table
+
+
 def revision_path(number: int) -> str:
     return f"{REVISIONS}/{number:06d}.json"
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qsky.cli.terminal import Terminal, size_text
+from qsky.cli.terminal import Terminal
+from qsky.events import size_text
 
 if TYPE_CHECKING:
     from qsky.catalog.model import Revision, Table

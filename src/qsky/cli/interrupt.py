@@ -29,6 +29,11 @@ def end_on_interrupt() -> None:
     threading.Thread(target=_watch, args=(reader, writer), name="qsky-interrupt", daemon=True).start()
 
 
+def ignore_interrupts() -> None:
+    """From here on SIGINT means nothing; one that came before may still end the process, with `EXIT_STATUS`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def end_now() -> NoReturn:
     """Say so and end the process, threads and all; whoever comes first does it."""
     with _ending:

@@ -9,12 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from qsky.cli.terminal import Terminal, counted, size_text
+from qsky.cli.role import (
+    AllowDuplicateKeys,
+    Append,
+    ChildOf,
+    Dec,
+    Description,
+    Director,
+    Key,
+    Overlap,
+    Ra,
+    Replace,
+    Replicated,
+)
+from qsky.cli.terminal import Terminal, counted
 from qsky.errors import QskyError
+from qsky.events import size_text
 
 if TYPE_CHECKING:
     from qsky.catalog.model import Kind, MatchEnd
-    from qsky.ingest.request import LoadReport, LoadRequest, Mode
+    from qsky.events import LoadReport
+    from qsky.ingest.request import LoadRequest
 
 
 class AngleUnit(StrEnum):
@@ -58,24 +73,12 @@ def synth(
 
 _Inputs = Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders or addresses.")]
 _Into = Annotated[str, typer.Option(metavar="DB.TABLE", help="The table to load into.")]
-_Director = Annotated[bool, typer.Option("--director", help="Partitioned by its own position.")]
-_ChildOf = Annotated[
-    str | None, typer.Option(metavar="DB.TABLE", help="Rows lie with their director's, found by --key.")
-]
 _Match = Annotated[
     str | None, typer.Option(metavar="DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2", help="Links the keys of two directors.")
 ]
-_Replicated = Annotated[bool, typer.Option("--replicated", help="Small, whole everywhere.")]
-_Key = Annotated[str, typer.Option(metavar="COLUMN", help="The director's key.")]
-_Ra = Annotated[str, typer.Option(metavar="COLUMN", help="Right ascension.")]
-_Dec = Annotated[str, typer.Option(metavar="COLUMN", help="Declination.")]
 _RaUnit = Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")]
 _DecUnit = Annotated[AngleUnit | None, typer.Option(help="Default: as the file says, else deg.")]
-_Overlap = Annotated[float | None, typer.Option(metavar="ARCSEC", help="Overlap stored around chunks.")]
-_Append = Annotated[bool, typer.Option("--append", help="Add to the table.")]
-_Replace = Annotated[bool, typer.Option("--replace", help="Put the rows in the place of the old ones.")]
 _MaxRejects = Annotated[int | None, typer.Option(min=0, help="Rows that may be refused. [default: 0]")]
-_AllowDuplicateKeys = Annotated[bool, typer.Option("--allow-duplicate-keys", help="Let keys repeat.")]
 _Null = Annotated[list[str] | None, typer.Option(metavar="VALUE", help="A value that means NULL; repeatable.")]
 _Delimiter = Annotated[str | None, typer.Option(help="Of text files; default: found out.")]
 _Type = Annotated[list[str] | None, typer.Option("--type", metavar="COLUMN=TYPE", help="Force a type; repeatable.")]
@@ -89,27 +92,26 @@ _Hdu = Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counte
 _Ddl = Annotated[Path | None, typer.Option(metavar="FILE", help="MySQL's CREATE TABLE of a dump: names, types, case.")]
 _Felis = Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")]
 _Format = Annotated[SourceFormat | None, typer.Option(help="Default: found out.")]
-_Description = Annotated[str, typer.Option(metavar="TEXT", help="What the table is.")]
 
 
 def load(
     context: typer.Context,
     inputs: _Inputs,
     into: _Into,
-    director: _Director = False,
-    child_of: _ChildOf = None,
+    director: Director = False,
+    child_of: ChildOf = None,
     match: _Match = None,
-    replicated: _Replicated = False,
-    key: _Key = "",
-    ra: _Ra = "",
-    dec: _Dec = "",
+    replicated: Replicated = False,
+    key: Key = "",
+    ra: Ra = "",
+    dec: Dec = "",
     ra_unit: _RaUnit = None,
     dec_unit: _DecUnit = None,
-    overlap: _Overlap = None,
-    append: _Append = False,
-    replace: _Replace = False,
+    overlap: Overlap = None,
+    append: Append = False,
+    replace: Replace = False,
     max_rejects: _MaxRejects = None,
-    allow_duplicate_keys: _AllowDuplicateKeys = False,
+    allow_duplicate_keys: AllowDuplicateKeys = False,
     null: _Null = None,
     delimiter: _Delimiter = None,
     type_: _Type = None,
@@ -121,14 +123,14 @@ def load(
     ddl: _Ddl = None,
     felis: _Felis = None,
     format: _Format = None,  # noqa: A002 - the option's name
-    description: _Description = "",
+    description: Description = "",
 ) -> None:
     """Load files into a table and publish a revision."""
+    from qsky.catalog.layout import split_name
     from qsky.ingest.request import LoadRequest
+    from qsky.ingest.role import mode_of
     from qsky.ingest.source import ReadOptions
-    from qsky.wire import split_name
 
-    name = split_name(into)
     read = ReadOptions(
         nulls=tuple(null or ()),
         delimiter=_unescaped(delimiter),
@@ -142,9 +144,9 @@ def load(
         ddl=ddl,
         felis=felis,
     )
-    kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, standing=append or replace)
+    kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, append or replace)
     request = LoadRequest(
-        *name,
+        *split_name(into),
         kind=kind,
         inputs=tuple(inputs),
         key=key,
@@ -152,7 +154,7 @@ def load(
         dec=dec,
         director=parent,
         match=ends,
-        mode=_mode(append, replace),
+        mode=mode_of(append, replace),
         overlap_arcsec=overlap,
         allow_duplicate_keys=allow_duplicate_keys,
         rejects_max=max_rejects,
@@ -198,12 +200,6 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
     return pairs
 
 
-def _mode(append: bool, replace: bool) -> Mode:
-    if append and replace:
-        raise QskyError("usage", "A load appends or replaces, not both.")
-    return "append" if append else "replace" if replace else "create"
-
-
 def _role(
     terminal: Terminal,
     into: str,
@@ -211,59 +207,25 @@ def _role(
     child_of: str | None,
     match: str | None,
     replicated: bool,
-    *,
     standing: bool,
 ) -> tuple[Kind, str, tuple[MatchEnd, ...]]:
-    """(kind, director of a child, ends of a match table). A standing table says it itself. Raises usage."""
-    from qsky.catalog.model import Kind
+    """What the table shall be; a standing one, of which nothing is said, is what it was. Raises usage."""
+    from qsky.ingest.role import role_of
 
-    said = [director, child_of is not None, match is not None, replicated]
-    if sum(said) > 1:
-        raise QskyError("usage", "A table is one of --director, --child-of, --match and --replicated.")
-    if child_of is not None:
-        return Kind.CHILD, _same_database(child_of, into), ()
-    if match is not None:
-        return Kind.MATCH, "", _ends(match)
-    if director or replicated:
-        return Kind.DIRECTOR if director else Kind.REPLICATED, "", ()
-    if not standing:
-        raise QskyError(
-            "usage",
-            "The load does not say what the table is.",
-            hint="Add --director, --child-of, --match or --replicated.",
-        )
-    table = terminal.sky().table(into)
-    return table.kind, table.director, table.match
-
-
-def _same_database(child_of: str, into: str) -> str:
-    from qsky.wire import split_name
-
-    database, director = split_name(child_of)
-    if database.lower() != split_name(into)[0].lower():
-        raise QskyError("usage", f"{into} cannot be a child of {child_of}: a child lies in its director's database.")
-    return director
-
-
-def _ends(match: str) -> tuple[MatchEnd, ...]:
-    """The two ends of `director1:column1,director2:column2`. Raises usage."""
-    from qsky.catalog.model import MatchEnd
-
-    pairs = [end.partition(":") for end in match.split(",")]
-    if len(pairs) != 2 or not all(name and column for name, _, column in pairs):
-        raise QskyError("usage", f"--match takes DIRECTOR1:COLUMN1,DIRECTOR2:COLUMN2, not {match!r}.")
-    return tuple(MatchEnd(name, column) for name, _, column in pairs)
+    unsaid = not (director or child_of or match or replicated)
+    known = terminal.sky().table(into) if standing and unsaid else None
+    return role_of(into, director=director, child_of=child_of, match=match, replicated=replicated, standing=known)
 
 
 def _run_load(terminal: Terminal, request: LoadRequest) -> None:
     """Load, and say what became of the rows."""
     with terminal.working() as sky:
         report = sky.load(request)
-    for line in _report_lines(report):
+    for line in report_lines(report):
         terminal.say(line)
 
 
-def _report_lines(report: LoadReport) -> Sequence[str]:
+def report_lines(report: LoadReport) -> Sequence[str]:
     chunks = f" in {counted(report.chunks, 'chunk')}" if report.chunks else ""
     overlap = f", {report.overlap_rows:,} in overlaps" if report.overlap_rows else ""
     speed = report.rows / max(report.seconds, 1e-3)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -13,14 +15,29 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from qsky.cli.drawing import drawn, sketch_of, wish_of
+from qsky.cli.loading import report_lines
+from qsky.cli.role import (
+    AllowDuplicateKeys,
+    Append,
+    ChildOf,
+    Dec,
+    Description,
+    Director,
+    Key,
+    Overlap,
+    Ra,
+    Replace,
+    Replicated,
+)
 from qsky.cli.terminal import Terminal, counted, width
 from qsky.errors import QskyError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from qsky.output.picture import Wish
     from qsky.output.plot import Sketch
-    from qsky.result import Result
+    from qsky.result import Result, SaveOptions
 
 _ROWS_SHOWN: Final = 100
 
@@ -71,37 +88,118 @@ def query(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="How to draw it: kind, x, y, colour, error, band, order or title."),
     ] = None,
+    into: Annotated[
+        str | None, typer.Option(metavar="DB.TABLE", help="Make the answer a table; the options below say which.")
+    ] = None,
+    director: Director = False,
+    child_of: ChildOf = None,
+    replicated: Replicated = False,
+    key: Key = "",
+    ra: Ra = "",
+    dec: Dec = "",
+    overlap: Overlap = None,
+    append: Append = False,
+    replace: Replace = False,
+    allow_duplicate_keys: AllowDuplicateKeys = False,
+    description: Description = "",
 ) -> None:
     """Answer a SELECT."""
-    terminal: Terminal = context.obj
-    chosen = _format(format, output)
-    wish = wish_of(plot, plot_with or [])
-    with terminal.sky() as sky:
-        result = sky.sql(_text(sql), lang=lang.value, database=database)
-        answered = time.perf_counter()
-        sketch = None if wish is None else sketch_of(result, wish)
-        answer = _Counted(result, sketch)
-        if chosen is Format.TABLE:
-            if sketch is None or format is not None or output is not None:
-                _show(result, rows, output)
-            answer.read()
-        else:
-            _write(chosen, answer, output)
-        # The engine's own time and that of the rest of the stream; not what Python takes to start.
-        seconds = result.facts.seconds + time.perf_counter() - answered
-        notes = () if sketch is None or plot is None else drawn(sketch, plot)
-    for note in notes:
-        terminal.say(note)
-    terminal.say(_summary(result, answer.rows, seconds))
+    question = _Question(_text(sql), lang.value, database)
+    role: SaveOptions = {
+        "director": director,
+        "child_of": child_of or "",
+        "replicated": replicated,
+        "key": key,
+        "ra": ra,
+        "dec": dec,
+        "append": append,
+        "replace": replace,
+        "allow_duplicate_keys": allow_duplicate_keys,
+        "description": description,
+    }
+    said = any(role.values()) or overlap is not None
+    shown = format or output or plot or plot_with
+    if into is not None and shown:
+        raise QskyError("usage", "An answer is saved with --into, or written or drawn, not both.")
+    if into is not None:
+        _save(context.obj, question, into, {**role, "overlap_arcsec": overlap})
+    elif said:
+        raise QskyError("usage", "The options of a table need its name.", hint="Pass --into DB.TABLE.")
+    else:
+        wish = wish_of(plot, plot_with or [])
+        _answer(context.obj, question, _Wanted(format, _format(format, output), output, rows, plot, wish))
 
 
-def explain(context: typer.Context, sql: Text, lang: LangOption = Lang.MYSQL, database: DatabaseOption = None) -> None:
+def explain(
+    context: typer.Context,
+    sql: Text,
+    lang: LangOption = Lang.MYSQL,
+    database: DatabaseOption = None,
+    analyze: Annotated[bool, typer.Option("--analyze", help="Answer it, and say what that took.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")] = False,
+) -> None:
     """Show how a SELECT would be answered, and why."""
     terminal: Terminal = context.obj
-    print(terminal.sky().explain(_text(sql), lang=lang.value, database=database))
+    text = _text(sql)
+    with terminal.sky() as sky:
+        if as_json:
+            print(json.dumps(sky.explained(text, lang=lang.value, database=database, analyze=analyze), indent=2))
+        else:
+            print(sky.explain(text, lang=lang.value, database=database, analyze=analyze))
 
 
 COMMANDS: Final = {"query": query, "explain": explain}
+
+
+@dataclass(frozen=True)
+class _Question:
+    text: str
+    lang: str
+    database: str | None
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How the answer is to be shown: `said` is the format asked for, `format` the one that is written."""
+
+    said: Format | None
+    format: Format
+    output: Path | None
+    rows: int
+    plot: Path | None
+    wish: Wish | None
+
+
+def _save(terminal: Terminal, question: _Question, into: str, role: SaveOptions) -> None:
+    with terminal.working() as sky:
+        report = sky.save(question.text, into, lang=question.lang, database=question.database, **role)
+    for line in report_lines(report):
+        terminal.say(line)
+
+
+def _answer(terminal: Terminal, question: _Question, wanted: _Wanted) -> None:
+    """Write, show or draw the answer."""
+    with terminal.sky() as sky, terminal.asking() as watched:
+        result = sky.sql(question.text, lang=question.lang, database=question.database, progress=watched.listener)
+        answered = time.perf_counter()
+        sketch = None if wanted.wish is None else sketch_of(result, wanted.wish)
+        answer = _Counted(result, sketch)
+        if wanted.format is not Format.TABLE:
+            if wanted.output is None and sys.stdout.isatty():
+                watched.stop()  # rows come to the same terminal now
+            _write(wanted.format, answer, wanted.output)
+        else:
+            if sketch is None or wanted.said is not None or wanted.output is not None:
+                result.arrow()
+                watched.stop()
+                _show(result, wanted.rows, wanted.output)
+            answer.read()
+        # The engine's own time and that of the rest of the stream; not what Python takes to start.
+        seconds = result.facts.seconds + time.perf_counter() - answered
+        notes = () if sketch is None or wanted.plot is None else drawn(sketch, wanted.plot)
+    for note in notes:
+        terminal.say(note)
+    terminal.say(_summary(result, answer.rows, seconds))
 
 
 class _Counted:

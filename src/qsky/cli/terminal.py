@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qsky.cli.watched import Watched
 from qsky.events import Event, Listener, Notice, Progress
 
 if TYPE_CHECKING:
@@ -45,12 +46,21 @@ class Terminal:
     def working(self) -> Iterator[Sky]:
         """The root with a progress bar, or with a line per stage where nobody watches."""
         if not self.quiet and sys.stderr.isatty():
-            with _bars() as bars:
-                yield self.sky(_Drawn(bars))
+            with bars() as drawn:
+                yield self.sky(_Drawn(drawn))
         else:
             log = _Logged(self)
             yield self.sky(log)
             log.finish()
+
+    @contextmanager
+    def asking(self) -> Iterator[Watched]:
+        """Who listens to a query, and draws on a terminal how far it is."""
+        watched = Watched(None if self.quiet or not sys.stderr.isatty() else self.say, bars)
+        try:
+            yield watched
+        finally:
+            watched.stop()
 
     def say(self, text: str) -> None:
         """Talk, unless --quiet."""
@@ -77,16 +87,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def size_text(size_bytes: float) -> str:
-    """A size as people say it."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size_bytes < 1000 or unit == "TB":
-            break
-        size_bytes /= 1000
-    return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
-
-
-def _bars() -> Bars:
+def bars() -> Bars:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars

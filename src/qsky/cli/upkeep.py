@@ -8,7 +8,8 @@ from typing import Annotated, Final
 import typer
 
 from qsky.cli.catalogue import Database, TableName
-from qsky.cli.terminal import Terminal, counted, size_text
+from qsky.cli.terminal import Terminal, counted
+from qsky.events import size_text
 
 
 def restore(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from qsky.dispatch.early import Early
 from qsky.dispatch.state import (
@@ -35,6 +35,18 @@ _WAIT_SECONDS_MAX: Final = 1.0
 _EARLY_BYTES_MAX: Final = 64 << 20
 
 
+class Watch(Protocol):
+    """Sees the work of a query pass; called from the thread that takes its pieces."""
+
+    def sent(self, fragment: Fragment) -> None:
+        """An attempt at a fragment begins."""
+        ...
+
+    def kept(self, piece: Piece) -> None:
+        """A fragment is done; of several attempts this is the one that counts."""
+        ...
+
+
 class Running:
     """One query on its way."""
 
@@ -45,7 +57,9 @@ class Running:
         transport: Transport,
         limits: Limits,
         early_bytes_max: int,
+        watch: Watch | None,
     ) -> None:
+        self._watch = watch
         self._machine = Dispatch(fragments, limits)
         self._spell = spell
         self._transport = transport
@@ -54,11 +68,11 @@ class Running:
         self._kept = Early(early_bytes_max)  # by fragment, until taken
         self._needed: int | None = None
 
-    def pieces(self) -> Iterator[Piece]:
+    def pieces(self, began: float) -> Iterator[Piece]:
         """The pieces, each once, in fragment order. Raises what the query failed with."""
         number = 0
         try:
-            self._handle(Begin(monotonic()))
+            self._handle(Begin(began))
             while self._needed is None or number < self._needed:
                 if number in self._kept:
                     yield self._kept.take(number)
@@ -90,9 +104,15 @@ class Running:
     def _handle(self, event: Event, *, quietly: bool = False) -> None:
         for order in self._machine.handle(event):
             if isinstance(order, Run):
-                self._transport.submit(order.attempt, self._spell(order.fragment), self._mailbox)
+                fragment = self._spell(order.fragment)
+                if self._watch is not None:
+                    self._watch.sent(fragment)
+                self._transport.submit(order.attempt, fragment, self._mailbox)
             elif isinstance(order, Keep):
-                self._kept.put(order.fragment, self._arrived.pop(order.attempt))
+                piece = self._arrived.pop(order.attempt)
+                self._kept.put(order.fragment, piece)
+                if self._watch is not None:
+                    self._watch.kept(piece)
             elif isinstance(order, Drop):
                 self._arrived.pop(order.attempt, None)
                 self._transport.cancel(order.attempt, self._mailbox)
@@ -108,9 +128,14 @@ def run(
     transport: Transport,
     limits: Limits,
     early_bytes_max: int = _EARLY_BYTES_MAX,
+    *,
+    watch: Watch | None = None,
+    began: float | None = None,
 ) -> Iterator[Piece]:
     """The pieces of a query's fragments in order; `spell` makes the fragment of a number when it is sent.
 
-    Pieces that come before their turn take at most `early_bytes_max` of memory, the others wait in files.
+    Pieces that come before their turn take at most `early_bytes_max` of memory, the others wait in files. `began` is
+    when the query did, on the monotonic clock, if that was before.
     """
-    return Running(fragments, spell, transport, limits, early_bytes_max).pieces()
+    running = Running(fragments, spell, transport, limits, early_bytes_max, watch)
+    return running.pieces(monotonic() if began is None else began)

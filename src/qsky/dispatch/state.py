@@ -131,6 +131,12 @@ class Limits:
     seconds_max: float = 0.0
 
 
+def over_time(seconds_max: float) -> QskyError:
+    """The error of a query that takes longer than it may."""
+    sentence = f"The query ran longer than {seconds_max:g} seconds."
+    return QskyError("limit-time", sentence, hint="Ask for less, or raise QSKY_QUERY_SECONDS_MAX.")
+
+
 @dataclass
 class _Fragment:
     failures: int = 0
@@ -249,8 +255,7 @@ class Dispatch:
     def _tick(self, now: float) -> list[Order]:
         if self._deadline is None or now < self._deadline:
             return []
-        sentence = f"The query ran longer than {self.limits.seconds_max:g} seconds."
-        return self._end(Fail(QskyError("limit-time", sentence, hint="Ask for less, or raise QSKY_QUERY_SECONDS_MAX.")))
+        return self._end(Fail(over_time(self.limits.seconds_max)))
 
     def _end(self, last: Done | Fail, unsent: set[int] = frozenset()) -> list[Order]:  # type: ignore[assignment]
         """Stop what still runs. `unsent` are attempts nobody has heard of."""

@@ -23,7 +23,7 @@ from qsky.catalog.store import Catalog, read_tiling
 from qsky.catalog.types import arrow_type
 from qsky.config import Settings
 from qsky.errors import QskyError
-from qsky.events import Listener, Notice, silent
+from qsky.events import Listener, LoadReport, Notice, silent
 from qsky.ingest.build import Built, build_parts
 from qsky.ingest.change import added_to, made_of, replacing
 from qsky.ingest.index import Indexed, build_index
@@ -34,7 +34,6 @@ from qsky.ingest.publish import Change, current_revision, discard, new_load_id, 
 from qsky.ingest.read import SourceSchema, find_sources, read_batches, read_schema
 from qsky.ingest.rejects import RejectsWriter
 from qsky.ingest.request import (
-    LoadReport,
     LoadRequest,
     check_request,
     dependents_of,
@@ -92,9 +91,11 @@ def load(catalog: Catalog, request: LoadRequest, settings: Settings, listener: L
         _staging(catalog, base, identity, settings),
     ):
         work = _Load(request, base, store, identity, settings, listener, rejects)
-        sources = find_sources(
-            request.inputs, store.path(f"{scratch_path(identity)}/sources"), settings, listener, format=request.format
-        )
+        scratch = store.path(f"{scratch_path(identity)}/sources")
+        if request.answer is not None:
+            sources = [request.answer.written(scratch)]
+        else:
+            sources = find_sources(request.inputs, scratch, settings, listener, format=request.format)
         schema, options, table = _shape(work, sources, standing)
         staged = _stage(work, sources, schema, options, table, standing)
         revision = publish(catalog, base, _change(work, staged, sources, standing), settings, listener)
@@ -304,10 +305,9 @@ def _change(work: _Load, staged: _Staged, sources: list[SourceFile], standing: T
 
 
 def _provenance(work: _Load, staged: _Staged, sources: list[SourceFile]) -> Provenance:
-    named = tuple({"name": s.name, "bytes": s.bytes, "sha256": s.sha256(), "format": s.format} for s in sources)
     options = {k: str(v) for k, v in asdict(work.request.read).items() if v not in (None, "", (), {}, False)}
     return Provenance(
-        sources=named,
+        sources=tuple(source.told() for source in sources),
         rows_accepted=staged.built.rows,
         rows_refused=work.rejects.count,
         rejects_file=str(work.rejects.path) if work.rejects.count else "",

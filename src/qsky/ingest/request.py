@@ -1,10 +1,9 @@
-"""What a load is asked to do, what it reports, and which table it means before any row is read."""
+"""What a load is asked to do, and which table it means before any row is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final, Literal
 
 from qsky.catalog import layout
@@ -12,6 +11,7 @@ from qsky.catalog.model import RESERVED_COLUMNS, Column, Kind, MatchEnd, Revisio
 from qsky.catalog.types import FLOATS, INTEGERS
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.ingest.answer import Answer
 from qsky.ingest.source import ReadOptions
 from qsky.storage.store import Store
 
@@ -21,12 +21,15 @@ _TEXT_FORMATS: Final = frozenset({"csv"})
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """One load. Empty `key`, `ra`, `dec`, `overlap_arcsec` mean: as the table has them, or as the sources say."""
+    """One load, of files or of an `answer`.
+
+    Empty `key`, `ra`, `dec`, `overlap_arcsec` mean: as the table has them, or as the sources say.
+    """
 
     database: str
     table: str
     kind: Kind
-    inputs: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
     key: str = ""
     ra: str = ""
     dec: str = ""
@@ -40,25 +43,7 @@ class LoadRequest:
     format: str | None = None
     collations: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What a load did. `orphan_rows` wait for their director; `orphans_placed` are older ones that found theirs."""
-
-    database: str
-    table: str
-    revision: int
-    rows: int
-    overlap_rows: int
-    rows_refused: int
-    rejects_file: Path | None
-    orphan_rows: int
-    orphans_placed: int
-    nan_nulled: Mapping[str, int]
-    chunks: int
-    seconds: float
-    bytes: int
+    answer: Answer | None = None
 
 
 def existing_table(base: Revision, name: str) -> Table | None:
@@ -232,7 +217,7 @@ def merged_columns(table: Table, columns: tuple[Column, ...], formats: set[str])
             raise QskyError(
                 "type-change",
                 f"The column {old.name} of {table.name} is {old.type}; the new rows have {column.type}.",
-                hint=f"Convert the source, or force it with --type {old.name}={old.type}.",
+                hint=f"Convert the source (a query with CAST), or force it with --type {old.name}={old.type}.",
             )
     new = tuple(column for column in columns if column.name.lower() not in have)
     assert not any(column.name.lower() in RESERVED_COLUMNS for column in new)

@@ -32,7 +32,7 @@ class SourceFile:
     """One file to read. `name` is what the user called it, `path` where its bytes are now.
 
     `ra`, `dec` and `drop` come from the properties of a HATS catalogue: its position columns, and its own columns
-    that are no data.
+    that are no data. `provenance` is what the revision says of it instead of name and format.
     """
 
     name: str
@@ -44,6 +44,12 @@ class SourceFile:
     ra: str = ""
     dec: str = ""
     drop: tuple[str, ...] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def told(self) -> dict[str, object]:
+        """What the revision says of it."""
+        known = {"name": self.name, "bytes": self.bytes, "sha256": self.sha256(), "format": self.format}
+        return {**known, **self.provenance}
 
     def sha256(self) -> str:
         """The digest of the file as it was given (packed if it was packed), in hex."""

@@ -36,10 +36,11 @@ _FRAGMENT_BYTES_LEAST: Final = 4 << 20
 def batch(draft: Draft) -> Draft:
     """Batches and readings of a query that runs in chunks, or once."""
     if draft.gather:
-        return draft
+        return draft.kept("batch", "each table is read alone, in fragments of its own")
     whole = sum(int(ref.snapshot.parts.bytes.sum()) for ref in draft.refs.values() if not ref.table.partitioned)
     if not draft.partitioned:
         readings = {a: _reading(draft, a, "whole", 0.0, None) for a in draft.refs}
+        draft = draft.kept("batch", "no partitioned table: one fragment")
         return replace(draft, readings=readings, batches=NO_BATCHES.with_one_more(whole, orphans=False))
     cells = [_team_cells(team, draft) for team in draft.teams]
     anchor = draft.teams[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qsky.errors import QskyError
+from qsky.events import size_text
 from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one
 from qsky.plan.draft import Draft, binding_predicates, optional_in
 from qsky.plan.leaves import places_in
@@ -25,7 +26,7 @@ from qsky.sql.statement import Select, filled, from_text, hole, quoted, select_t
 def gather(draft: Draft) -> Draft:
     """The plan of a query whose joins no chunk can do alone."""
     if not draft.gather:
-        return draft
+        return draft.kept("gather", "nothing has to be joined in one place")
     tables = [alias for alias, ref in draft.refs.items() if not ref.given]
     scans = tuple(_scan(draft, alias, f"gathered_{place}") for place, alias in enumerate(tables))
     known = sum(_bytes_known(draft, alias) for alias in tables)
@@ -55,14 +56,10 @@ def too_much(bytes_found: int, bytes_max: int, why: str) -> QskyError:
     """The refusal to collect more than the setting allows."""
     return QskyError(
         "limit-gather",
-        f"This query has to collect {_size(bytes_found)} or more in one place, and may {_size(bytes_max)}"
+        f"This query has to collect {size_text(bytes_found)} or more in one place, and may {size_text(bytes_max)}"
         + (f": {why}." if why else "."),
         hint="Filter the tables more, join them on the director key or by angSep, or raise QSKY_GATHER_BYTES_MAX.",
     )
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):,.0f} MiB" if count >= 1 << 20 else f"{count:,} bytes"
 
 
 def _scan(draft: Draft, alias: str, name: str) -> Scan:

@@ -7,6 +7,7 @@ in a note what it did or why it did nothing. The first to set `plan` ends the pl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from qsky.catalog.snapshot import TableSnapshot
@@ -15,7 +16,7 @@ from qsky.plan.batch import batch
 from qsky.plan.draft import Draft, binding_predicates, refs_of
 from qsky.plan.gather import gather
 from qsky.plan.join import join
-from qsky.plan.model import Answers, Given, Plan, Probe
+from qsky.plan.model import Answers, Given, Note, Plan, Probe
 from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import facts_of, probe_of, prune
 from qsky.plan.split import split
@@ -46,8 +47,15 @@ def plan(
     Raises limit-gather.
     """
     draft = Draft(query, refs_of(query, snapshots, given or {}), answers, settings, given or {})
-    for rule in RULES:
+    for place, rule in enumerate(RULES):
         draft = rule(draft)
         if draft.plan is not None:
-            return draft.plan
+            return _with_the_rest(draft.plan, RULES[place + 1 :])
     raise AssertionError("the last rule always makes a plan")
+
+
+def _with_the_rest(made: Plan, rules: tuple[Callable[[Draft], Draft], ...]) -> Plan:
+    """The plan with a note for each rule that was not asked any more."""
+    return replace(
+        made, notes=(*made.notes, *(Note(rule.__name__, False, "the plan was made before") for rule in rules))
+    )

@@ -38,6 +38,10 @@ from qsky.sql.source import Joined, bind_from
 from qsky.sql.tables import Surroundings, Tables, check_revisions, ctes_of, refuse_other_args
 from qsky.sql.types import NULL
 
+# What LIMIT may say, which is MySQL's way to say "all rows" ...
+_LIMIT_MAX: Final = {"mysql": 2**64 - 1, "adql": 2**63 - 1, "duckdb": 2**63 - 1}
+# ... and what it then means: more than any table has, and so few that LIMIT + OFFSET is a number of DuckDB's.
+_ROWS_MAX: Final = 2**62 - 1
 _SELECT_ARGS: Final = {
     "expressions",
     "from_",
@@ -296,7 +300,11 @@ class _Clauses:
     def _count(self, node: Any, clause: str) -> int:
         if not (isinstance(node, exp.Literal) and not node.is_string and node.name.isdecimal()):
             raise self.parsed.error(node, "syntax", f"{clause} needs a number of rows.")
-        return int(node.name)
+        rows = int(node.name)
+        if rows > _LIMIT_MAX[self.parsed.lang]:
+            said = node.name if len(node.name) <= 40 else f"{node.name[:20]}..."
+            raise self.parsed.error(node, "bad-argument", f"{clause} {said} is more rows than can be counted.")
+        return min(rows, _ROWS_MAX)
 
 
 def _described(name: str, expression: Expression, scope: Scope) -> Item:

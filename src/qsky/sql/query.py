@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from qsky.catalog.model import Table
@@ -260,7 +261,7 @@ class Query:
         """The table references of FROM, in the order of the text."""
         return tuple(table_refs(self.source))
 
-    @property
+    @cached_property
     def nested(self) -> tuple[SubQuery, ...]:
         """Every sub-query that stays where it was written, also those inside others; the outer ones first."""
         return tuple(_nested(self))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from time import perf_counter, thread_time
 
 import pyarrow as pa
 
@@ -32,7 +33,7 @@ def execute_shared(duck: Duck, fragment: Fragment, held: str) -> Piece:
     (source,) = fragment.inputs
     used = zip(held_names(fragment), used_columns(fragment, source), strict=True)
     items = ", ".join(f"{quoted(held_name)} AS {quoted(name)}" for held_name, (name, _) in used)
-    return _piece(duck, fragment, lambda _: f"(SELECT {items} FROM {quoted(held)})")
+    return _piece(duck, fragment, lambda _: f"(SELECT {items} FROM {quoted(held)})", shared=True)
 
 
 def held_names(fragment: Fragment) -> list[str]:
@@ -52,8 +53,10 @@ def decode(duck: Duck, order: Decode) -> dict[str, pa.ChunkedArray]:
     return dict(zip(order.columns, table.columns, strict=True))
 
 
-def _piece(duck: Duck, fragment: Fragment, spell: Callable[[Input], str]) -> Piece:
-    return Piece(fragment.number, _flat(duck.arrow(finished_sql(fragment, spell), dict(fragment.given))))
+def _piece(duck: Duck, fragment: Fragment, spell: Callable[[Input], str], *, shared: bool = False) -> Piece:
+    began, cpu_began = perf_counter(), thread_time()
+    table = _flat(duck.arrow(finished_sql(fragment, spell), dict(fragment.given)))
+    return Piece(fragment.number, table, perf_counter() - began, thread_time() - cpu_began, shared)
 
 
 def _flat(table: pa.Table) -> pa.Table:
