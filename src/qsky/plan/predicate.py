@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,9 @@ import numpy as np
 from qsky.catalog.model import HEALPIX_COLUMN, Kind
 from qsky.catalog.types import INTEGERS
 from qsky.errors import QskyError
+from qsky.plan.axes import OnAxis, on_axis
 from qsky.plan.cells import of_single, within
+from qsky.plan.constant import constant
 from qsky.plan.model import Cells, Near, Ref
 from qsky.sky.healpix import CELLS_29
 from qsky.sky.region import Region, region_of
@@ -32,7 +33,6 @@ from qsky.sql.query import (
     InList,
     Literal_,
     SubQuery,
-    Unary,
     Window,
     columns_in,
     walk,
@@ -88,11 +88,15 @@ class Linked:
     radius_deg: float
 
 
-Fact = InRegion | KeyIn | CellsIn | SameKey | Linked | Near
+Fact = InRegion | OnAxis | KeyIn | CellsIn | SameKey | Linked | Near
 
 
 def recognise(predicate: Expression, refs: Refs) -> Fact | None:
     """What a predicate says about places, if it is of a known form. `refs` by alias."""
+    return on_axis(predicate, refs) or _otherwise(predicate, refs)
+
+
+def _otherwise(predicate: Expression, refs: Refs) -> Fact | None:
     if isinstance(predicate, InList) and not predicate.negated and not predicate.collation:
         return _in_list(predicate, refs)
     if isinstance(predicate, Between) and not predicate.negated and isinstance(predicate.operand, ColumnRef):
@@ -100,22 +104,6 @@ def recognise(predicate: Expression, refs: Refs) -> Fact | None:
         return _cells_between(predicate.operand, low, high, refs)
     if isinstance(predicate, Binary) and predicate.operator in _FLIPPED:
         return _comparison(predicate, refs)
-    return None
-
-
-def constant(expression: Expression) -> float | int | None:
-    """The number an expression of literals is, or None."""
-    if isinstance(expression, Literal_):
-        value = expression.value
-        if isinstance(value, Decimal):
-            return float(value)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(expression, Unary) and expression.operator == "-":
-        inside = constant(expression.operand)
-        return None if inside is None else -inside
-    if isinstance(expression, Cast) and expression.type in ("DOUBLE", "FLOAT"):
-        inside = constant(expression.operand)
-        return None if inside is None or expression.type == "FLOAT" else float(inside)
     return None
 
 
