@@ -112,7 +112,7 @@ def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
     if isinstance(right, ColumnRef | Call) and not isinstance(left, ColumnRef | Call):
         left, right, operator = right, left, _FLIPPED[operator]
     if isinstance(left, ColumnRef) and isinstance(right, ColumnRef):
-        if operator != "=" or predicate.collation or left.collation or right.collation or not _alike(left, right):
+        if operator != "=" or predicate.collation or left.collation or right.collation or not alike(left, right):
             return None
         return _match_end(left, right, refs) or _match_end(right, left, refs) or _same_key(left, right, refs)
     if isinstance(left, Call):
@@ -121,7 +121,7 @@ def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
         return None
     if left.column == HEALPIX_COLUMN:
         return _cells_compared(left, operator, constant(right), refs)
-    return _key_in(left, (right,), refs) if operator == "=" else None
+    return key_in(left, (right,), refs) if operator == "=" else None
 
 
 # -- keys
@@ -136,10 +136,11 @@ def _in_list(predicate: InList, refs: Refs) -> Fact | None:
             return None
         inside = [number for number in numbers if isinstance(number, int) and 0 <= number < CELLS_29]
         return CellsIn(predicate.operand.table, of_single(np.array(inside, dtype=np.int64)))
-    return _key_in(predicate.operand, predicate.items, refs)
+    return key_in(predicate.operand, predicate.items, refs)
 
 
-def _key_in(column: ColumnRef, items: tuple[Expression, ...], refs: Refs) -> KeyIn | None:
+def key_in(column: ColumnRef, items: tuple[Expression, ...], refs: Refs) -> KeyIn | None:
+    """The column as one of the items, if it is a director key and they are plain values of its type."""
     ref = refs[column.table]
     if ref.table.kind not in (Kind.DIRECTOR, Kind.CHILD) or ref.table.key != column.column or column.collation:
         return None
@@ -171,7 +172,7 @@ def _same_key(left: ColumnRef, right: ColumnRef, refs: Refs) -> SameKey | None:
     return SameKey(left.table, right.table) if one.table.key_unique and other.table.key_unique else None
 
 
-def _alike(left: ColumnRef, right: ColumnRef) -> bool:
+def alike(left: ColumnRef, right: ColumnRef) -> bool:
     """Whether equal keys of these types have one form."""
     return left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
 

@@ -17,7 +17,7 @@ from qsky.catalog.model import Kind
 from qsky.plan.axes import OnAxis, boxes, spans_text
 from qsky.plan.cells import common, of_single
 from qsky.plan.draft import Draft, binding_predicates
-from qsky.plan.listed import listed_cells
+from qsky.plan.listed import listed_cells, listed_keys
 from qsky.plan.model import Cells, Probe, Ref
 from qsky.plan.predicate import CellsIn, Fact, InRegion, KeyIn, Refs, recognise
 from qsky.sky.healpix import merge_ranges
@@ -42,7 +42,7 @@ def probe_of(fact: KeyIn, refs: Refs) -> Probe | None:
 
 def prune(draft: Draft) -> Draft:
     """Cells and declinations each reference's rows must lie in, as far as predicates say."""
-    facts = facts_of(binding_predicates(draft.query), draft.refs)
+    facts = (*facts_of(binding_predicates(draft.query), draft.refs), *listed_keys(draft.query, draft.refs, draft.given))
     draft = replace(draft, facts=facts)
     cells: dict[str, Cells] = {}
     dec: dict[str, tuple[float, float]] = {}
