@@ -137,8 +137,9 @@ def _keys_of(predicate: Expression, query: Query, refs: Refs, given: Given) -> K
 
 def _keys_in(key: Expression, stages: tuple[int, ...], column: str, refs: Refs, given: Given) -> KeyIn | None:
     """The values of a list's column as keys, if it is known, not too long, and of the key's own type."""
-    tables = [given.get(given_name(stage)) for stage in stages]
-    if not isinstance(key, ColumnRef) or any(table is None or table.num_rows > _ROWS_MAX for table in tables):
+    tables = [given[name] for name in map(given_name, stages) if name in given]
+    known_all = len(tables) == len(stages) and all(table.num_rows <= _ROWS_MAX for table in tables)
+    if not isinstance(key, ColumnRef) or not known_all:
         return None
     values = dict.fromkeys(value for table in tables for value in table.column(column).to_pylist())
     kind = int if key.type in INTEGERS else str
