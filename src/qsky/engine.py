@@ -186,7 +186,7 @@ class Engine:
         if isinstance(query.source, GivenRef) and query.source.stage in waiting:
             return over(query, waiting[query.source.stage], given, self.settings)
         snapshots = {ref.alias: prepared.opened[ref.database].table(ref.table.name) for ref in all_tables(query)}
-        answers = {probe: looked_up(probe, prepared.opened) for probe in probes_of(query, snapshots)}
+        answers = {probe: looked_up(probe, prepared.opened) for probe in probes_of(query, snapshots, given)}
         planned = plan(query, snapshots, answers, self.settings, given)
         self._allow(snapshots)
         return planned

@@ -102,7 +102,6 @@ def test_group_by_cell_of_the_sky(cell: str, sky: Sky, reference: MariaDB) -> No
     assert_same_multiset(rows_of(sky.sql(text, database=DATABASE).arrow()), wanted)
 
 
-@pytest.mark.xfail(reason="the partition columns by name", strict=False)
 def test_group_by_chunk(sky: Sky) -> None:
     text = "SELECT Norder, Npix, count(*) AS n FROM Object GROUP BY Norder, Npix"
     assert_same_multiset(rows_of(sky.sql(text, database=DATABASE).arrow()), _rows_of_chunks(sky.root))

@@ -75,6 +75,24 @@ REGIONS: tuple[Case, ...] = (
     same("SELECT id FROM db.obj WHERE scisql_s2PtInCircle(ra, dec, 0, 0, 1) = 1 AND id IN (-50, -47, -44, -41, 100)"),
     same("SELECT sid FROM db.src WHERE scisql_s2PtInCircle(ra, dec, 0, 66, 1) = 1 AND f > 4"),
     same("SELECT count(*) FROM db.obj WHERE scisql_s2PtInCircle(ra, dec, 300, 12, 0.0001) = 1"),
+    same("SELECT id FROM db.obj WHERE scisql_angSep(ra, dec, 45, 41.81) < 1800/3600.0"),
+)
+
+AXES: tuple[Case, ...] = (
+    same("SELECT id FROM db.obj WHERE ra BETWEEN 359 AND 360 AND dec BETWEEN -1 AND 1"),
+    same("SELECT id FROM db.obj WHERE (ra > 359.5 OR ra < 0.5) AND dec > -2.5 AND 3 >= dec"),
+    same("SELECT id FROM db.obj WHERE (ra > 359.5 OR ra < 0.5 OR ra BETWEEN 44 AND 46) AND (dec < 0 OR dec > 41)"),
+    same("SELECT id FROM db.obj WHERE ra NOT BETWEEN 10 AND 350"),
+    same("SELECT id FROM db.obj WHERE dec >= 89.5"),
+    same("SELECT id FROM db.obj WHERE dec < -89.5 AND ra >= 90"),
+    same("SELECT id FROM db.obj WHERE ra = 0 OR ra >= 359.99999"),
+    same("SELECT id FROM db.obj WHERE ra > 400 OR ra < -10"),
+    same("SELECT id FROM db.obj WHERE ra BETWEEN 20 AND 10"),
+    same("SELECT id FROM db.obj WHERE ra > 180 OR mag > 21"),
+    same("SELECT sid FROM db.src WHERE (ra > 359.99 OR ra < 0.01) AND dec BETWEEN -0.5 AND 0.5"),
+    same("SELECT sid FROM db.src WHERE dec > 89"),
+    same("SELECT o.id, s.sid FROM db.obj o LEFT JOIN db.src s ON s.oid = o.id AND s.dec > 0 WHERE o.ra < 1"),
+    same("SELECT o.id, s.sid FROM db.obj o LEFT JOIN db.src s ON s.oid = o.id WHERE s.ra < 1"),
 )
 
 AGGREGATES: tuple[Case, ...] = (
@@ -98,6 +116,11 @@ AGGREGATES: tuple[Case, ...] = (
     same("SELECT sum(class * 2) + count(*) AS x FROM db.obj WHERE flux > 0"),
     same("SELECT band, avg(f), count(late) FROM db.src WHERE sid > 3 GROUP BY band"),
     same("SELECT sum(id) FROM db.obj WHERE id = -50"),
+    same("SELECT min(id), max(id), count(*), max(id) - min(id) + 1 AS width FROM db.obj"),
+    same("SELECT min(oid), max(oid) FROM db.src"),
+    same("SELECT min(id), max(id) FROM db.named"),
+    same("SELECT min(band), max(band), count(*) FROM db.bands"),
+    same("SELECT min(id), max(id), count(mag) FROM db.obj"),
 )
 
 ORDERS: tuple[Case, ...] = (
@@ -196,6 +219,7 @@ NEAR: tuple[Case, ...] = (
 CASES = {
     "rows": ROWS,
     "regions": REGIONS,
+    "axes": AXES,
     "aggregates": AGGREGATES,
     "orders": ORDERS,
     "joins": JOINS,

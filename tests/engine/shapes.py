@@ -5,6 +5,20 @@ from __future__ import annotations
 from .cases import Case, same
 
 STAGES: tuple[Case, ...] = (
+    same("SELECT o.id, o.mag FROM db.obj o JOIN (SELECT DISTINCT oid FROM db.src WHERE f > 7) t ON o.id = t.oid"),
+    same("SELECT s.sid, t.n FROM (SELECT oid, count(*) AS n FROM db.det GROUP BY oid) t, db.src s WHERE s.oid = t.oid"),
+    same(
+        "SELECT t.k, o.mag FROM (SELECT 1 AS k UNION ALL SELECT -50 UNION ALL SELECT NULL) t JOIN db.obj o ON o.id = t.k"
+    ),
+    same(
+        "SELECT t.k, o.mag FROM (SELECT 1 AS k UNION ALL SELECT -50) t LEFT JOIN db.obj o ON o.id = t.k AND o.mag > 1"
+    ),
+    same("SELECT t.k, s.sid FROM (SELECT 10001 AS k UNION SELECT -47) t LEFT JOIN db.src s ON t.k = s.oid"),
+    same("SELECT n.id, n.mag FROM db.named n JOIN (SELECT DISTINCT id FROM db.named WHERE mag > 20) t ON n.id = t.id"),
+    same(
+        "SELECT o.id, s.sid FROM db.obj o LEFT JOIN db.src s ON s.oid = o.id JOIN"
+        " (SELECT DISTINCT id FROM db.dup WHERE mag > 20) t ON t.id = s.oid"
+    ),
     same("SELECT id FROM db.obj WHERE mag > (SELECT avg(mag) FROM db.obj)"),
     same("SELECT id FROM db.obj WHERE id IN (SELECT oid FROM db.src WHERE f > 7)"),
     same("SELECT id FROM db.obj WHERE id NOT IN (SELECT oid FROM db.src WHERE f > 7)"),

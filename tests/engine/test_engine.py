@@ -274,3 +274,29 @@ def test_cells_can_be_asked_for(sky: MadeSky, engine: Engine, condition: str, ke
         middle = int(np.sort(cells)[len(cells) // 2])
         text = f"SELECT count(ra) FROM db.{name} WHERE {condition.format(c=middle)}"
         assert engine.query(text).scalar() == int(keep(cells, middle).sum()), text
+
+
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("SELECT o._healpix_29, o.Norder, o.Dir, o.npix FROM db.obj o", "db.obj"),
+        ("SELECT s._healpix_29, s.Norder, s.Dir, s.Npix FROM db.src s WHERE s.Norder >= 0", "db.src"),
+        ("SELECT b._healpix_29, b.Norder, b.Dir, b.Npix FROM db.obj a, db.obj b"
+         " WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.5", "db.obj"),
+        ("SELECT b._healpix_29, b.Norder, b.Dir, b.Npix FROM db.obj a, other.cat b"
+         " WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 20", "other.cat"),
+        ("SELECT c._healpix_29, c.Norder, c.Dir, c.Npix FROM db.obj a JOIN other.cat c ON a.mag < c.id", "other.cat"),
+    ],
+)  # fmt: skip
+def test_the_chunk_of_a_row_can_be_asked_for(sky: MadeSky, engine: Engine, text: str, table: str) -> None:
+    database, name = table.split(".")
+    tiling = cast(Tiling, sky.snapshots[database][name].tiling)
+    answer = engine.query(text).arrow()
+    cells, order, folder, pixel = (column.to_numpy() for column in answer.columns)
+    leaves = tiling.leaf_of(cells)
+    assert len(leaves) and len(set(order.tolist())) > 1
+    np.testing.assert_array_equal(order, tiling.orders[leaves])
+    np.testing.assert_array_equal(pixel, tiling.npix[leaves])
+    np.testing.assert_array_equal(folder, pixel // 10_000 * 10_000)
+    assert "Norder" not in engine.query(f"SELECT * FROM {table} LIMIT 1").schema.names
+    assert refused(engine, "SELECT Norder FROM db.bands").code.name == "unknown-name"

@@ -233,3 +233,17 @@ def test_a_table_without_positions_is_placed_by_its_cells(sky: Sky, tmp_path: Pa
     asked = "FROM bare.t WHERE qserv_areaspec_circle(30, -20, 15)"
     assert sky.sql(f"SELECT COUNT(*) {asked}").scalar() == near.sum()
     assert int(sky.explain(f"SELECT COUNT(*) {asked}").split()[1]) < 12
+
+
+def test_the_columns_of_folders_by_name(sky: Sky, hats: Path) -> None:
+    sky.attach(str(hats / "small_sky_source"), "far", table="t")
+    found = sky.sql("SELECT Norder, Npix, COUNT(*) FROM far.t GROUP BY Norder, Npix").arrow()
+    rows = dict.fromkeys(zip(*(column.to_pylist() for column in found.columns), strict=True))
+    files = (hats / "small_sky_source/dataset").glob("Norder=*/Dir=*/Npix=*.parquet")
+    wanted = {
+        (int(file.parts[-3][7:]), int(file.stem[5:]), pq.read_metadata(file).num_rows): None for file in files
+    }  # fmt: skip
+    assert rows == wanted and len({order for order, _, _ in rows}) > 1
+    sky.attach(str(hats / "small_sky_healpix13"), "coarse", table="t")
+    with pytest.raises(qsky.QskyError, match="no column '_?[nN]order'"):
+        sky.sql("SELECT Norder FROM coarse.t")

@@ -16,6 +16,7 @@ from qsky.errors import QskyError
 FORMAT: Final = 1
 HEALPIX_COLUMN: Final = "_healpix_29"
 # Names a reader of our files takes for itself; a source column of such a name is refused.
+FOLDER_COLUMNS: Final = {"Norder": "INTEGER", "Dir": "BIGINT", "Npix": "BIGINT"}  # of HATS: no part stores them
 RESERVED_COLUMNS: Final = frozenset({HEALPIX_COLUMN, "norder", "dir", "npix"})
 
 

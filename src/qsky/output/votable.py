@@ -196,6 +196,6 @@ def _joined(columns: list[_Bytes | _Texts], rows: int) -> bytes:
             before = np.cumsum(column.lengths) - column.lengths
             out[np.repeat(at - before, column.lengths) + np.arange(len(column.content))] = column.content
         else:
-            out[at[:, None] + np.arange(width)] = column
+            out[at[:, None] + np.arange(column.shape[1])] = column
         at = at + width
     return out.tobytes()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from qsky.catalog.model import HEALPIX_COLUMN, Column, Kind, Table
+from qsky.catalog.model import FOLDER_COLUMNS, HEALPIX_COLUMN, Column, Kind, Table
 from qsky.catalog.snapshot import NO_PARTS, TableSnapshot
 from qsky.config import Settings
 from qsky.plan.model import NO_BATCHES, Answers, Batches, Cells, Given, Near, Note, Plan, Reading, Ref, Team
@@ -131,6 +131,7 @@ def _columns(snapshot: TableSnapshot, names: set[str]) -> tuple[tuple[str, str],
     found = [(column.name, column.type) for column in snapshot.table.columns if column.name in names]
     if HEALPIX_COLUMN in names and not any(name == HEALPIX_COLUMN for name, _ in found):
         found.append((HEALPIX_COLUMN, "BIGINT"))
+    found += [(name, kind) for name, kind in FOLDER_COLUMNS.items() if name in names]
     return tuple(found)
 
 

@@ -16,6 +16,7 @@ from qsky.plan.batch import batch
 from qsky.plan.draft import Draft, binding_predicates, refs_of
 from qsky.plan.gather import gather
 from qsky.plan.join import join
+from qsky.plan.listed import listed_keys
 from qsky.plan.model import Answers, Given, Note, Plan, Probe
 from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import facts_of, probe_of, prune
@@ -29,7 +30,7 @@ RULES: Final[tuple[Callable[[Draft], Draft], ...]] = (statistics, prune, join, b
 def probes_of(query: Query, snapshots: Mapping[str, TableSnapshot], given: Given | None = None) -> tuple[Probe, ...]:
     """The index lookups whose answers `plan` can use; `snapshots` by alias."""
     refs = refs_of(query, snapshots, given or {})
-    facts = facts_of(binding_predicates(query), refs)
+    facts = (*facts_of(binding_predicates(query), refs), *listed_keys(query, refs, given or {}))
     probes = (probe_of(fact, refs) for fact in facts if isinstance(fact, KeyIn))
     return tuple(dict.fromkeys(probe for probe in probes if probe is not None))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 import numpy as np
@@ -17,7 +16,9 @@ import numpy as np
 from qsky.catalog.model import HEALPIX_COLUMN, Kind
 from qsky.catalog.types import INTEGERS
 from qsky.errors import QskyError
+from qsky.plan.axes import OnAxis, on_axis
 from qsky.plan.cells import of_single, within
+from qsky.plan.constant import constant
 from qsky.plan.model import Cells, Near, Ref
 from qsky.sky.healpix import CELLS_29
 from qsky.sky.region import Region, region_of
@@ -32,7 +33,6 @@ from qsky.sql.query import (
     InList,
     Literal_,
     SubQuery,
-    Unary,
     Window,
     columns_in,
     walk,
@@ -88,11 +88,15 @@ class Linked:
     radius_deg: float
 
 
-Fact = InRegion | KeyIn | CellsIn | SameKey | Linked | Near
+Fact = InRegion | OnAxis | KeyIn | CellsIn | SameKey | Linked | Near
 
 
 def recognise(predicate: Expression, refs: Refs) -> Fact | None:
     """What a predicate says about places, if it is of a known form. `refs` by alias."""
+    return on_axis(predicate, refs) or _otherwise(predicate, refs)
+
+
+def _otherwise(predicate: Expression, refs: Refs) -> Fact | None:
     if isinstance(predicate, InList) and not predicate.negated and not predicate.collation:
         return _in_list(predicate, refs)
     if isinstance(predicate, Between) and not predicate.negated and isinstance(predicate.operand, ColumnRef):
@@ -103,28 +107,12 @@ def recognise(predicate: Expression, refs: Refs) -> Fact | None:
     return None
 
 
-def constant(expression: Expression) -> float | int | None:
-    """The number an expression of literals is, or None."""
-    if isinstance(expression, Literal_):
-        value = expression.value
-        if isinstance(value, Decimal):
-            return float(value)
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if isinstance(expression, Unary) and expression.operator == "-":
-        inside = constant(expression.operand)
-        return None if inside is None else -inside
-    if isinstance(expression, Cast) and expression.type in ("DOUBLE", "FLOAT"):
-        inside = constant(expression.operand)
-        return None if inside is None or expression.type == "FLOAT" else float(inside)
-    return None
-
-
 def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
     left, right, operator = predicate.left, predicate.right, predicate.operator
     if isinstance(right, ColumnRef | Call) and not isinstance(left, ColumnRef | Call):
         left, right, operator = right, left, _FLIPPED[operator]
     if isinstance(left, ColumnRef) and isinstance(right, ColumnRef):
-        if operator != "=" or predicate.collation or left.collation or right.collation or not _alike(left, right):
+        if operator != "=" or predicate.collation or left.collation or right.collation or not alike(left, right):
             return None
         return _match_end(left, right, refs) or _match_end(right, left, refs) or _same_key(left, right, refs)
     if isinstance(left, Call):
@@ -133,7 +121,7 @@ def _comparison(predicate: Binary, refs: Refs) -> Fact | None:
         return None
     if left.column == HEALPIX_COLUMN:
         return _cells_compared(left, operator, constant(right), refs)
-    return _key_in(left, (right,), refs) if operator == "=" else None
+    return key_in(left, (right,), refs) if operator == "=" else None
 
 
 # -- keys
@@ -148,10 +136,11 @@ def _in_list(predicate: InList, refs: Refs) -> Fact | None:
             return None
         inside = [number for number in numbers if isinstance(number, int) and 0 <= number < CELLS_29]
         return CellsIn(predicate.operand.table, of_single(np.array(inside, dtype=np.int64)))
-    return _key_in(predicate.operand, predicate.items, refs)
+    return key_in(predicate.operand, predicate.items, refs)
 
 
-def _key_in(column: ColumnRef, items: tuple[Expression, ...], refs: Refs) -> KeyIn | None:
+def key_in(column: ColumnRef, items: tuple[Expression, ...], refs: Refs) -> KeyIn | None:
+    """The column as one of the items, if it is a director key and they are plain values of its type."""
     ref = refs[column.table]
     if ref.table.kind not in (Kind.DIRECTOR, Kind.CHILD) or ref.table.key != column.column or column.collation:
         return None
@@ -183,7 +172,7 @@ def _same_key(left: ColumnRef, right: ColumnRef, refs: Refs) -> SameKey | None:
     return SameKey(left.table, right.table) if one.table.key_unique and other.table.key_unique else None
 
 
-def _alike(left: ColumnRef, right: ColumnRef) -> bool:
+def alike(left: ColumnRef, right: ColumnRef) -> bool:
     """Whether equal keys of these types have one form."""
     return left.type == right.type or (left.type in INTEGERS and right.type in INTEGERS)
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from qsky.catalog.model import FOLDER_COLUMNS
 from qsky.fragment import Fragment, Input, PartFile
 from qsky.plan.cells import common, within
+from qsky.plan.folders import asked_for, with_folders
 from qsky.plan.leaves import meeting, places_in
 from qsky.plan.model import Batch, Cells, Given, Plan, Reading, Ref, Scan, Template
 from qsky.plan.near import tangent_axes, with_grid
@@ -47,7 +49,10 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
         cells = _cells_read(reading, batch)
         source = _input(reading, batch, cells, names[reading.name])
         inputs.append(source)
-        relations[reading.name] = _relation(reading, "{" + source.name + "}", cells, axes)
+        relation = "{" + source.name + "}"
+        if asked_for(reading.ref):
+            relation = with_folders(relation, reading, batch)
+        relations[reading.name] = _relation(reading, relation, cells, axes)
     sql = "".join(part if isinstance(part, str) else relations[part.name] for part in scan.template)
     given = tuple(given_in(sql, plan.given).items())
     return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive, given, alone=scan.alone)
@@ -120,7 +125,7 @@ def _files(ref: Ref, places: Ints, *, overlap: bool = False) -> tuple[PartFile, 
 
 def columns_read(ref: Ref) -> tuple[tuple[str, str], ...]:
     """The columns of a reference's relation: those of the query, its cell, its position; never none."""
-    found = dict(ref.columns)
+    found = {name: kind for name, kind in ref.columns if name not in FOLDER_COLUMNS}
     if ref.cell_column:
         found.setdefault(ref.cell_column, "BIGINT")
     for name in (ref.table.ra, ref.table.dec):

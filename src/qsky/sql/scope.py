@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Protocol
 
-from qsky.catalog.model import HEALPIX_COLUMN, Table
+from qsky.catalog.model import FOLDER_COLUMNS, HEALPIX_COLUMN, Table
 from qsky.sql.parse import Parsed
 from qsky.sql.query import ColumnRef, Expression, TableRef
 
@@ -108,10 +108,16 @@ def table_source(shown: str, ref: TableRef) -> Source:
         )
         for c in ref.table.columns
     )
-    hidden: tuple[Named, ...] = ()
-    if ref.table.partitioned and all(column.name.lower() != HEALPIX_COLUMN for column in columns):
-        hidden = (Named(HEALPIX_COLUMN, ColumnRef(type="BIGINT", table=ref.alias, column=HEALPIX_COLUMN)),)
-    return Source(shown, columns, ref.database, hidden, ref)
+    hidden = (Named(name, ColumnRef(type=kind, table=ref.alias, column=name)) for name, kind in _unlisted(ref.table))
+    return Source(shown, columns, ref.database, tuple(hidden), ref)
+
+
+def _unlisted(table: Table) -> Iterator[tuple[str, str]]:
+    """Columns that a table has beside those it lists: a row's cell of order 29, and the chunk that this lies in."""
+    listed = {column.name.lower() for column in table.columns}
+    cell = {HEALPIX_COLUMN: "BIGINT"} if table.cell_column == HEALPIX_COLUMN else {}
+    chunk = FOLDER_COLUMNS if table.cell_column else {}
+    yield from ((name, kind) for name, kind in (cell | chunk).items() if name.lower() not in listed)
 
 
 @dataclass
