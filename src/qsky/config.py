@@ -118,6 +118,11 @@ class Settings:
         return max(self.memory_bytes_max // 2 // (self.permits + self.interactive_threads), 32 * MIB)
 
     @property
+    def piece_bytes_held_max(self) -> int:
+        """Bytes of a piece that wait in memory; as many wait as are worked on, and more lie in a file."""
+        return self.memory_bytes_max // 4 // (2 * (self.permits + self.interactive_threads))
+
+    @property
     def decoded_bytes_max(self) -> int:
         """Memory for columns that are decoded once for several scans."""
         return self.memory_bytes_max // 4

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from qsky.errors import QskyError
+from qsky.spool import Spooled, spooled
 
 _DISK_FULL: Final = "No space left"
 
@@ -60,10 +61,12 @@ class Duck:
         same_plan: bool = False,
         spill_bytes_max: int | None = None,
         answer_bytes_max: int | None = None,
+        held_bytes_max: int | None = None,
     ) -> None:
         """`folders` None leaves the file system open (loads); a list allows just those and locks the instance.
 
-        `spill_bytes_max` bounds what it writes to `temp_dir`, `answer_bytes_max` an answer that is taken whole.
+        `spill_bytes_max` bounds what it writes to `temp_dir`, `answer_bytes_max` an answer that is taken whole, and
+        `held_bytes_max` what of it is held in memory before it goes to a file.
 
         `footers_kept` keeps what Parquet footers say for the next query, within the memory: for files that are few,
         never change and are asked for again. `same_plan` makes DuckDB plan without what it knows of the values, so that
@@ -76,6 +79,7 @@ class Duck:
             config["memory_limit"] = f"{memory_bytes >> 20}MiB"
         self._connection = duckdb.connect(config=config)
         self._answer_bytes_max = answer_bytes_max
+        self._held_bytes_max = held_bytes_max
         statements = ["SET enable_progress_bar=false", "SET python_enable_replacements=false", "SET TimeZone='UTC'"]
         if same_plan:
             statements.append("SET disabled_optimizers='statistics_propagation'")
@@ -104,15 +108,15 @@ class Duck:
         self.close()
 
     def execute(self, sql: str, inputs: Mapping[str, Any] | None = None) -> None:
-        """Run a statement for its effect; `inputs` as in `arrow`."""
+        """Run a statement for its effect; `inputs` as in `answer`."""
         with self._registered(inputs or {}), self._mapped():
             self._connection.execute(sql)
 
-    def arrow(self, sql: str, inputs: Mapping[str, Any] | None = None) -> pa.Table:
-        """The whole answer as an Arrow table; `inputs` are Arrow tables or readers the SQL names."""
+    def answer(self, sql: str, inputs: Mapping[str, Any] | None = None) -> Spooled:
+        """The whole answer, in a file if it is large; `inputs` are Arrow tables or readers the SQL names."""
         with self._registered(inputs or {}), self._mapped():
             reader = self._connection.execute(sql).to_arrow_reader(_ANSWER_ROWS)
-            return pa.Table.from_batches(self._bounded(reader), schema=reader.schema)
+            return spooled(reader.schema, self._bounded(reader), self._held_bytes_max)
 
     def _bounded(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The batches, as long as they are not too much to be held at once."""
@@ -124,7 +128,7 @@ class Duck:
             yield batch
 
     def arrow_in_batches(self, sql: str, rows: int) -> pa.Table:
-        """The whole answer in batches of at most `rows`: for many rows half as dear as `arrow`, which copies them."""
+        """The whole answer in batches of at most `rows`: for many rows half as dear as `answer`, which copies them."""
         with self._mapped():
             reader = self._connection.sql(sql).to_arrow_reader(rows)
             return pa.Table.from_batches(self._bounded(reader), schema=reader.schema)

@@ -310,6 +310,7 @@ class Engine:
             memory_bytes=memory_bytes,
             spill_bytes_max=self.settings.spill_bytes_max // (self.settings.cores + 2),
             answer_bytes_max=self.settings.memory_bytes_max // 2,
+            held_bytes_max=self.settings.piece_bytes_held_max,
             temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
             folders=self._folders,
             macros=MACROS,

@@ -5,7 +5,7 @@ A worker knows no parser, planner or catalogue; whatever it must know is in the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -61,10 +61,14 @@ class Fragment:
 
 @dataclass(frozen=True)
 class Piece:
-    """What one fragment gave, whole, and the seconds it took; `shared` if of columns decoded for several queries."""
+    """What one fragment gave, whole, and the seconds it took; `shared` if of columns decoded for several queries.
+
+    `filed` says that it lies in a file, so that it may wait at no cost.
+    """
 
     number: int
     table: pa.Table
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     shared: bool = False
+    filed: bool = field(default=False, compare=False)

@@ -29,7 +29,6 @@ ACTIVE: Final = {name: case for name, case in ALL.items() if name not in OWN_STO
 # How many of the first columns decide the order, where rows that are equal there may come in any order.
 ORDER_COLUMNS: Final[Mapping[str, int]] = {"0012.1_raftAndCcd": 1}
 NOT_YET: Final[Mapping[str, str]] = {
-    "1060_selectPoly": "the function HEX",
     "1096_bitwise_left_shift": "<< of a negative number",
 }
 

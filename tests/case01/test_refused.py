@@ -54,9 +54,6 @@ OF_THE_SKY: Final[Mapping[str, Callable[[MariaDB], list[Row]]]] = {
 ORDERED_BY_COLOUR: Final = "3015_orderByFunction"
 NOT_YET: Final[Mapping[str, str]] = {
     "0011_sdqaMetric": "NAME_CONST, _latin1 and COLLATE",
-    "2010_logs": "a derived table, and CASE of a CASE",
-    "3001_SelectInPoly": "scisql_s2CPolyToBin",
-    "3009_subquery": "IN (SELECT ...)",
 }
 # Not valid over the tables there are -> how the refusal begins.
 INVALID: Final[Mapping[str, str]] = {

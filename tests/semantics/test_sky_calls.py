@@ -36,7 +36,7 @@ def answers(duck: Duck, name: str, columns: list[list[Any]]) -> list[Any]:
     names = [f"a{at}" for at in range(len(columns))]
     table = pa.table({each: pa.array(values, pa.float64()) for each, values in zip(names, columns, strict=True)})
     text = call_text(FUNCTIONS[name], tuple(names), "DOUBLE")
-    return duck.arrow(f"SELECT {text} AS v FROM given", {"given": table}).column(0).to_pylist()
+    return duck.answer(f"SELECT {text} AS v FROM given", {"given": table}).table.column(0).to_pylist()
 
 
 def random_numbers(rng: np.random.Generator, count: int) -> list[Any]:
@@ -143,7 +143,7 @@ def test_htm_of_known_points(duck: Duck) -> None:
 def test_htm_levels(duck: Duck) -> None:
     ids = pa.array([7, 8, 15, 16, 32, 63, -8, None, 8 << 48, 8 << 50], pa.int64())
     text = call_text(FUNCTIONS["scisql_s2HtmLevel"], ("i",), "BIGINT")
-    found = duck.arrow(f"SELECT {text} FROM given", {"given": pa.table({"i": ids})}).column(0).to_pylist()
+    found = duck.answer(f"SELECT {text} FROM given", {"given": pa.table({"i": ids})}).table.column(0).to_pylist()
     assert found == [None, 0, 0, None, 1, 1, None, None, 24, None]
 
 

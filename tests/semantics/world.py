@@ -150,7 +150,7 @@ class Ours:
 
     def raw(self, sql: str) -> list[Any]:
         """What DuckDB itself answers."""
-        return self.duck.arrow(f"SELECT {sql} AS v FROM t ORDER BY id").column(0).to_pylist()
+        return self.duck.answer(f"SELECT {sql} AS v FROM t ORDER BY id").table.column(0).to_pylist()
 
 
 def alike(ours: Any, theirs: Any) -> bool:

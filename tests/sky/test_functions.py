@@ -28,7 +28,7 @@ def duck() -> Iterator[Duck]:
 
 
 def value(duck: Duck, sql: str) -> Any:
-    return duck.arrow(f"SELECT {sql} AS v").column(0)[0].as_py()
+    return duck.answer(f"SELECT {sql} AS v").table.column(0)[0].as_py()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_separations_are_precise_at_every_scale(duck: Duck, scale: float) -> Non
     names = ("ra1", "dec1", "ra2", "dec2")
     columns = (first.ra.deg, first.dec.deg, second.ra.deg, second.dec.deg)
     positions = pa.table(dict(zip(names, columns, strict=True)))
-    found = duck.arrow("SELECT scisql_angSep(ra1, dec1, ra2, dec2) AS s FROM p", {"p": positions})
+    found = duck.answer("SELECT scisql_angSep(ra1, dec1, ra2, dec2) AS s FROM p", {"p": positions}).table
     assert found["s"].to_numpy() == pytest.approx(first.separation(second).deg, rel=1e-11, abs=1e-12)
 
 
@@ -136,7 +136,7 @@ def test_sql_and_numpy_draw_the_same_borders(duck: Duck, region: Region) -> None
         shape = "Circle" if isinstance(region, Cone) else type(region).__name__
         numbers = ", ".join(repr(float(number)) for number in dataclasses.astuple(region))
         test = f"scisql_s2PtIn{shape}(ra, dec, {numbers})"
-    found = duck.arrow(f"SELECT {test} = 1 AS inside FROM p", {"p": pa.table({"ra": ra, "dec": dec})})
+    found = duck.answer(f"SELECT {test} = 1 AS inside FROM p", {"p": pa.table({"ra": ra, "dec": dec})}).table
     assert np.array_equal(found["inside"].to_numpy(), region.contains(ra, dec))
 
 
@@ -145,7 +145,7 @@ def test_healpix_is_that_of_cdshealpix(duck: Duck) -> None:
     ra, dec = rng.uniform(0, 360, 500), rng.uniform(-90, 90, 500)
     positions = pa.table({"ra": ra, "dec": dec})
     for order in (0, 5, 29):
-        found = duck.arrow(f"SELECT healpix({order}, ra, dec) AS cell FROM p", {"p": positions})
+        found = duck.answer(f"SELECT healpix({order}, ra, dec) AS cell FROM p", {"p": positions}).table
         wanted = cdshealpix.lonlat_to_healpix(Longitude(ra * deg), Latitude(dec * deg), order)
         assert np.array_equal(found["cell"].to_numpy(), wanted.astype(np.int64))
 

@@ -62,7 +62,7 @@ def value(duck: Duck, world: Any, text: str, lang: str = "mysql") -> Any:
     """The value of a select item over the one row above."""
     query = bind_text(f"SELECT {text} FROM star", lang, world, Settings(), "sky").query
     printed = print_expression(query.items[0].expression, column)
-    table = duck.arrow(f"SELECT {printed} AS v FROM star", {"star": star_rows(world)})
+    table = duck.answer(f"SELECT {printed} AS v FROM star", {"star": star_rows(world)}).table
     return table.column(0)[0].as_py()
 
 

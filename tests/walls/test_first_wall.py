@@ -13,7 +13,7 @@ from .attacks import ATTACKS, BOMBS, DATA, DUCKDB, MYSQL, Attack
 from .conftest import SECONDS_MAX, SECRET, House
 
 CASES = [(attack, lang) for attack in ATTACKS for lang in attack.langs]
-MEMORY_MORE_MAX = 1600  # MiB; the settings of the house allow 512, but rows that stream wait in Arrow as well
+MEMORY_MORE_MAX = 800  # MiB; the settings of the house allow 512, and Arrow needs some of its own
 
 
 def label(case: object) -> str:
@@ -52,7 +52,10 @@ def test_a_bomb_goes_off_small(house: House, attack: Attack) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     for lang in attack.langs[:1]:
         began = time.monotonic()
-        check(house, attack, lang, refusal(house, attack.text, lang))
+        with pytest.raises(QskyError) as caught:
+            for _ in house.sky.sql(house.filled(attack.text), lang=lang).batches():
+                pass  # whoever keeps an endless answer fills the memory himself
+        check(house, attack, lang, caught.value)
         assert time.monotonic() - began < SECONDS_MAX + 8  # a machine may be busy; the point is that it ends
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10) - before < MEMORY_MORE_MAX
     assert house.sky.sql("SELECT COUNT(*) FROM sky.star").scalar() == 400

@@ -87,23 +87,23 @@ def test_duckdb_alone_gives_nothing_away(house: House, duck: Duck, text: str) ->
     if "COPY" in text and "{part}" in text:
         pytest.skip("inside the public folder only the words stand before a write")
     with pytest.raises(QskyError) as caught:
-        duck.arrow(house.filled(text))
+        duck.answer(house.filled(text))
     assert SECRET not in str(caught.value)
 
 
 def test_the_settings_of_an_instance_are_bounded_and_locked(house: House, duck: Duck) -> None:
     names = ("memory_limit", "threads", "max_temp_directory_size", "lock_configuration", "enable_external_access")
-    said = {name: duck.arrow(f"SELECT current_setting('{name}')::VARCHAR")[0][0].as_py() for name in names}
+    said = {name: duck.answer(f"SELECT current_setting('{name}')::VARCHAR").table[0][0].as_py() for name in names}
     assert said["threads"] == "1" and said["lock_configuration"] == "true" and said["enable_external_access"] == "false"
     assert "GiB" in said["max_temp_directory_size"] and "MiB" in said["memory_limit"]
     for name in names:
         with pytest.raises(QskyError, match="locked|allowed|Cannot"):
-            duck.arrow(f"SET {name} = '1'")
+            duck.answer(f"SET {name} = '1'")
 
 
 def test_a_large_answer_is_stopped(duck: Duck) -> None:
     with pytest.raises(QskyError) as caught:
-        duck.arrow("SELECT range, range, range, range FROM range(100000000)")
+        duck.answer("SELECT range, range, range, range FROM range(100000000)")
     assert caught.value.code.name == "limit-memory"
 
 
@@ -111,7 +111,7 @@ def test_a_large_spill_is_stopped(house: House, tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("spill")
     with Duck(memory_bytes=64 << 20, spill_bytes_max=64 << 20, temp_dir=folder, folders=[]) as small:
         with pytest.raises(QskyError) as caught:
-            small.arrow("SELECT count(*) FROM (SELECT hash(range) AS h, range AS n FROM range(20000000) ORDER BY h)")
+            small.answer("SELECT count(*) FROM (SELECT hash(range) AS h, range AS n FROM range(20000000) ORDER BY h)")
         assert caught.value.code.name == "limit-memory"
         assert sum(file.stat().st_size for file in folder.rglob("*")) <= 65 << 20
 

@@ -55,8 +55,9 @@ def decode(duck: Duck, order: Decode) -> dict[str, pa.ChunkedArray]:
 
 def _piece(duck: Duck, fragment: Fragment, spell: Callable[[Input], str], *, shared: bool = False) -> Piece:
     began, cpu_began = perf_counter(), thread_time()
-    table = _flat(duck.arrow(finished_sql(fragment, spell), dict(fragment.given)))
-    return Piece(fragment.number, table, perf_counter() - began, thread_time() - cpu_began, shared)
+    answer = duck.answer(finished_sql(fragment, spell), dict(fragment.given))
+    table = answer.table if answer.filed else _flat(answer.table)
+    return Piece(fragment.number, table, perf_counter() - began, thread_time() - cpu_began, shared, answer.filed)
 
 
 def _flat(table: pa.Table) -> pa.Table:
