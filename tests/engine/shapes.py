@@ -121,6 +121,12 @@ OUTER: tuple[Case, ...] = (
 )
 
 DUCKDB: tuple[Case, ...] = (
+    same("SELECT o.id, s.sid, b.letter FROM db.obj o, db.bands b JOIN db.src s ON s.oid = o.id AND s.band = b.band"),
+    same("SELECT o.id, s.sid, b.letter FROM db.obj o, db.bands b LEFT JOIN db.src s ON s.oid = o.id AND s.f > 7"),
+    same(
+        "SELECT o.id, s.sid, e.letter FROM db.obj o, db.bands b JOIN db.bands e ON b.band = e.band"
+        " JOIN db.src s ON s.oid = o.id AND s.band = e.band, db.bands f WHERE f.band = 1"
+    ),
     same("SELECT o.id FROM db.obj o SEMI JOIN db.src s ON s.oid = o.id AND s.f > 6"),
     same("SELECT o.id FROM db.obj o ANTI JOIN db.src s ON s.oid = o.id AND s.f > 6"),
     same("SELECT o.id FROM db.obj o ANTI JOIN other.cat c ON o.id = c.id"),

@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from qsky.sql import operators as op
 from qsky.sql.query import Aggregate, Call, Case, Expression, Literal_, Order
-from qsky.sql.types import NULL, family, is_exact, is_number, is_text, sum_type
+from qsky.sql.types import NULL, family, is_exact, is_float, is_number, is_text, sum_type
 
 if TYPE_CHECKING:
     from qsky.sql.expression import Binder
@@ -209,6 +209,8 @@ def _argument(self: Binder, node: Any, form: Form, at: int, argument: Expression
                 node, "bad-argument", f"{form.name} needs a constant between 0 and 1 as its second argument."
             )
         return op.cast(argument, "DOUBLE")
+    if letter == "i" and is_float(kind) and self.parsed.lang == "mysql":
+        return op.cast(argument, "BIGINT")
     if letter == "i" and not (is_exact(kind) or kind in ("BOOLEAN", NULL)):
         raise self.error(node, "type-mismatch", f"{form.name} needs an integer, not {family(kind)}.")
     if letter == "b":

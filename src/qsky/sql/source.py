@@ -87,7 +87,23 @@ class _From:
             if node.meta.get(COMMA):
                 groups.append(self.one(node.this, self.first))
             else:
+                if self._reaches_back(groups, node):
+                    groups = [self._crossed(groups, first)]
                 groups[-1] = self.join(groups[-1], node)
+        return self._crossed(groups, first)
+
+    def _reaches_back(self, groups: list[Joined], node: Any) -> bool:
+        """Whether an ON names a table before the last comma, which DuckDB alone allows.
+
+        It joins for each row of these; but for RIGHT and FULL JOIN that is the same as joining all of them.
+        """
+        if self.tables.parsed.lang != "duckdb" or node.side not in ("", "LEFT") or node.args.get("on") is None:
+            return False
+        before = {source.shown.lower() for group in groups[:-1] for source in group.scope.sources}
+        return any(column.table.lower() in before for column in node.args["on"].find_all(exp.Column))
+
+    def _crossed(self, groups: list[Joined], first: Any) -> Joined:
+        """What stands between commas, every row beside every row."""
         joined = groups[0]
         for group in groups[1:]:
             _check_distinct(self.tables, joined.scope, group.scope, first)
