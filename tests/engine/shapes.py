@@ -120,7 +120,52 @@ OUTER: tuple[Case, ...] = (
     same("SELECT o.id, b.letter FROM db.obj o FULL JOIN db.bands b ON o.class = b.band"),
 )
 
+_ALONE = "(SELECT 1 FROM {t} b WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < {r}"
+NESTED_NEAR: tuple[Case, ...] = (
+    *(
+        same(f"SELECT a.id FROM db.obj a WHERE {word} EXISTS {_ALONE.format(t=table, r=radius)} {also})")
+        for word in ("NOT", "")
+        for table, radius, also in (
+            ("db.obj", 0.4, "AND b.id <> a.id"),
+            ("db.obj", 3.0, "AND b.id <> a.id AND b.mag > a.mag"),
+            ("other.cat", 0.5, ""),
+            ("db.src", 0.1, ""),
+        )
+    ),
+    same(
+        "SELECT a.id, (SELECT count(*) FROM db.obj b WHERE scisql_angSep(b.ra, b.dec, a.ra, a.dec) < 0.5) AS n FROM db.obj a"
+    ),
+    same(
+        "SELECT a.class, count(*) FROM db.obj a WHERE NOT EXISTS (SELECT 1 FROM db.obj b WHERE b.id <> a.id AND"
+        " scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.3) GROUP BY a.class"
+    ),
+    same(
+        "SELECT a.id FROM db.obj a WHERE a.mag > (SELECT avg(b.mag) FROM db.obj b WHERE"
+        " scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 1.0)"
+    ),
+    same(
+        "SELECT s.sid, a.id FROM db.src s LEFT JOIN db.obj a ON s.oid = a.id WHERE NOT EXISTS"
+        " (SELECT 1 FROM db.obj b WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.4 AND b.id <> a.id)"
+    ),
+    same(
+        "SELECT a.id, c.id FROM db.obj a, db.obj c WHERE scisql_angSep(a.ra, a.dec, c.ra, c.dec) < 0.5 AND a.id < c.id"
+        " AND NOT EXISTS (SELECT 1 FROM db.obj b WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.5 AND b.id < a.id)"
+    ),
+    same(
+        "SELECT a.id, c.id FROM db.obj a, db.obj c WHERE scisql_angSep(a.ra, a.dec, c.ra, c.dec) < 0.5 AND a.id < c.id"
+        " AND NOT EXISTS (SELECT 1 FROM db.obj b WHERE scisql_angSep(c.ra, c.dec, b.ra, b.dec) < 0.5 AND b.id < a.id)"
+    ),
+    same(
+        "SELECT a.id FROM db.obj a WHERE EXISTS (SELECT 1 FROM db.obj b JOIN db.src s ON s.oid = b.id WHERE"
+        " scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.5 AND s.f > 5 AND b.id <> a.id)"
+    ),
+)
+
 DUCKDB: tuple[Case, ...] = (
+    same(
+        "SELECT a.id FROM db.obj a ANTI JOIN db.obj b ON scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.5 AND b.id <> a.id"
+    ),
+    same("SELECT a.id FROM db.obj a SEMI JOIN other.cat b ON scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.5"),
     same("SELECT o.id, s.sid, b.letter FROM db.obj o, db.bands b JOIN db.src s ON s.oid = o.id AND s.band = b.band"),
     same("SELECT o.id, s.sid, b.letter FROM db.obj o, db.bands b LEFT JOIN db.src s ON s.oid = o.id AND s.f > 7"),
     same(
@@ -209,5 +254,6 @@ SHAPES = {
     "folded": (FOLDED, "mysql"),
     "windows": (WINDOWS, "mysql"),
     "mysql_only": (MYSQL_ONLY, "mysql"),
+    "nested near": (NESTED_NEAR, "mysql"),
     "duckdb": (DUCKDB, "duckdb"),
 }

@@ -48,25 +48,37 @@ def join(draft: Draft) -> Draft:
 
 
 def _with_nested(draft: Draft, teams: tuple[Team, ...]) -> tuple[Team, ...]:
-    """The anchor's team with the tables of nested queries: each must be bound to it by the director's key.
+    """The teams with the tables of nested queries: each must be bound to the anchor by the director's key or an angle.
 
-    Then whatever a nested query can find for a row lies in the row's chunk, so that it means the same there.
+    Then whatever a nested query can find for a row lies in the row's chunk or near it, so that it means the same there.
     """
     if not draft.nested & set(draft.partitioned):
         return teams
     if (draft.query.aggregates or windows_in(draft.query)) and _nested_in_items(draft.query):
         raise _Unsound("a sub-query with outer columns stands beside aggregates or window functions")
-    linked = set(teams[0].aliases)
+    linked, near = set(teams[0].aliases), list[Team]()
     for sub in draft.query.nested:
         assert sub.query is not None
         facts = facts_of(binding_predicates(sub.query), draft.refs)
         edges = [fact for fact in facts if isinstance(fact, SameKey)]
         for party in _merged(_parties(sub.query.source, draft.refs), edges):
-            if not any({edge.left, edge.right} & linked and {edge.left, edge.right} & party for edge in edges):
+            reaches = [f.radius_deg for f in facts if isinstance(f, Near) and f.placed and _between(f, linked, party)]
+            if any(_between(edge, linked, party) for edge in edges):
+                linked |= party
+            elif reaches and min(reaches) <= REACH_MAX_DEG:
+                near.append(_team(party, min(reaches), teams[0].aliases[0], draft))
+            else:
                 names = ", ".join(sorted(party))
-                raise _Unsound(f"a sub-query does not bind {names} to the rows around it by the director key")
-            linked |= party
-    return (replace(teams[0], aliases=tuple(alias for alias in draft.refs if alias in linked)), *teams[1:])
+                raise _Unsound(
+                    f"a sub-query binds {names} to the rows around it neither by the director key nor an angle"
+                )
+    anchor = replace(teams[0], aliases=tuple(alias for alias in draft.refs if alias in linked))
+    return (anchor, *teams[1:], *near)
+
+
+def _between(edge: SameKey | Near, linked: set[str], party: frozenset[str]) -> bool:
+    """Whether it joins a row around a sub-query with one inside it."""
+    return bool({edge.left, edge.right} & linked and {edge.left, edge.right} & party)
 
 
 def _nested_in_items(query: Query) -> bool:
@@ -125,7 +137,8 @@ def _teams(parties: Parties, draft: Draft) -> tuple[tuple[Team, ...], tuple[Near
     if len(parties) == 1:
         return (Team(_sorted(parties[0], order)),), nears
     links = [fact for fact in draft.facts if isinstance(fact, Linked) and not {fact.left, fact.right} & draft.optional]
-    placed: tuple[Near | Linked, ...] = (*(near for near in nears if near.placed), *links)
+    own = (near for near in nears if near.placed and near.right not in draft.nested)
+    placed: tuple[Near | Linked, ...] = (*own, *links)
     if not placed:
         raise _Unsound(_why_apart(parties, order))
     first = min((near.left for near in placed), key=order.index)
