@@ -124,12 +124,11 @@ _ALONE = "(SELECT 1 FROM {t} b WHERE scisql_angSep(a.ra, a.dec, b.ra, b.dec) < {
 NESTED_NEAR: tuple[Case, ...] = (
     *(
         same(f"SELECT a.id FROM db.obj a WHERE {word} EXISTS {_ALONE.format(t=table, r=radius)} {also})")
-        for word in ("NOT", "")
-        for table, radius, also in (
-            ("db.obj", 0.4, "AND b.id <> a.id"),
-            ("db.obj", 3.0, "AND b.id <> a.id AND b.mag > a.mag"),
-            ("other.cat", 0.5, ""),
-            ("db.src", 0.1, ""),
+        for word, table, radius, also in (
+            ("NOT", "db.obj", 0.4, "AND b.id <> a.id"),
+            ("", "db.obj", 3.0, "AND b.id <> a.id AND b.mag > a.mag"),
+            ("NOT", "other.cat", 0.5, ""),
+            ("", "db.src", 0.1, ""),
         )
     ),
     same(
