@@ -6,15 +6,13 @@ passes. It decides nothing about how a query is answered.
 
 from __future__ import annotations
 
-import ctypes
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
+from qsky.alarm import TimeIsOver, done_until
 from qsky.config import Settings
 from qsky.dispatch.state import over_time
 from qsky.errors import QskyError
@@ -25,6 +23,7 @@ from qsky.observed import ScanRun, StageRun
 from qsky.plan.estimate import bytes_estimated
 from qsky.plan.model import Plan, Scan
 
+T = TypeVar("T")
 _RATE_SECONDS_LEAST: Final = 0.2  # before that, what is left cannot be told
 
 
@@ -44,17 +43,14 @@ class Asking:
         """When to give up, on the monotonic clock."""
         return self.began + self._settings.query_seconds_max if self._settings.query_seconds_max else None
 
-    @contextmanager
-    def planning(self) -> Iterator[None]:
-        """Work of Python alone, which looks at no clock: it is stopped when the time is over. Raises limit-time."""
+    def planned(self, work: Callable[[], T]) -> T:
+        """What `work`, which is Python alone and looks at no clock, makes, if it does in time. Raises limit-time."""
         if self.ends is None or self._planning:
-            yield
-            return
+            return work()
         self._planning = True
         try:
-            with stopped_at(self.ends):
-                yield
-        except _TimeIsOver:
+            return done_until(self.ends, work)
+        except TimeIsOver:
             raise over_time(self._settings.query_seconds_max) from None
         finally:
             self._planning = False
@@ -92,7 +88,7 @@ class Stage:
         self._estimated = estimated
         self._listener = listener
         self._asked = asked
-        self._name = f"stage {number + 1}" if number else "query"
+        self._name = f"query, step {number + 1}" if number else "query"
         self._began = monotonic()
         self._progress = _Progress(plan) if listener is not None else None
         self._tell()
@@ -211,38 +207,3 @@ def _bytes_of_files(fragment: Fragment) -> int:
     if any(source.within is not None for source in fragment.inputs):
         return fragment.bytes
     return sum(file.bytes for source in fragment.inputs for file in source.files)
-
-
-class _TimeIsOver(BaseException):
-    """Raised in the middle of planning, where nobody may take it for an error of his own."""
-
-
-@contextmanager
-def stopped_at(ends: float) -> Iterator[None]:
-    """Raise `_TimeIsOver` in this thread if it is in the block at that time, on the monotonic clock.
-
-    As Ctrl-C does, it comes between two bytecodes; never after the block.
-    """
-    thread, lock = ctypes.c_ulong(threading.get_ident()), threading.Lock()
-    inside, rung = True, False
-
-    def ring() -> None:
-        nonlocal rung
-        with lock:
-            if inside:
-                rung = True
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(_TimeIsOver))
-
-    timer = threading.Timer(max(0.0, ends - monotonic()), ring)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        with lock:
-            inside = False
-        if rung:  # what is still on its way must not come later
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)
-        timer.cancel()
-    if rung:
-        raise _TimeIsOver

@@ -156,8 +156,7 @@ class Engine:
                 self._prepared.move_to_end(key)
         if held is not None and all(self._current(name) == number for name, number in held.revisions):
             return held
-        with asking.planning():
-            return self._made(asking, text, lang, database)
+        return asking.planned(lambda: self._made(asking, text, lang, database))
 
     def _made(self, asking: Asking, text: str, lang: str, database: str | None) -> Prepared:
         """The bound statement of a text, and its plan if nothing need be answered before."""
@@ -211,8 +210,7 @@ class Engine:
         stages, lone = prepared.statement.stages, lone_stages(prepared.statement)
         plans, waiting, given = list[Plan](), dict[int, Plan](), dict[str, pa.Table]()
         for number, query in enumerate((*stages, prepared.statement.query)):
-            with asking.planning():
-                planned = self._planned(prepared, query, given, waiting)
+            planned = asking.planned(partial(self._planned, prepared, query, given, waiting))
             if number in lone and final_in_fragments(planned):
                 waiting[number] = planned
                 continue

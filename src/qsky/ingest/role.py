@@ -30,6 +30,7 @@ def role_of(
     standing: Table | None = None,
 ) -> tuple[Kind, str, tuple[MatchEnd, ...]]:
     """(kind, director of a child, ends of a match table). Of a `standing` table nothing need be said. Raises usage."""
+    split_name(into)
     if sum([director, bool(child_of), bool(match), replicated]) > 1:
         raise QskyError("usage", "A table is one of --director, --child-of, --match and --replicated.")
     if child_of:
