@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +18,7 @@ from qsky.sky.functions import MACROS
 
 from .made_sky import MadeSky, clustered, random_tiling
 
+Place = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 SEEDS = (1, 2, 3, 4, 5)
 # how the rows are batched: one fragment, several chunks each, one chunk each, chunks cut in many
 FRAGMENTS: dict[int, dict[str, int]] = {
@@ -31,8 +32,8 @@ SIZES = {1: 300, 2: 120, 3: 500, 4: 0, 5: 150}  # directors' rows by seed; one s
 ORDERS = {1: 1, 2: 1, 3: 3, 4: 2, 5: 2}  # deepest chunks by seed
 
 
-def objects(rng: np.random.Generator, count: int) -> pa.Table:
-    ra, dec = clustered(rng, count)
+def objects(rng: np.random.Generator, count: int, place: Place = clustered) -> pa.Table:
+    ra, dec = place(rng, count)
     return pa.table(
         {
             "id": rng.permutation(count).astype(np.int64) * 3 - 50,
@@ -46,9 +47,11 @@ def objects(rng: np.random.Generator, count: int) -> pa.Table:
     )
 
 
-def sources(rng: np.random.Generator, keys: np.ndarray, whole: pa.Table, count: int) -> pa.Table:
+def sources(
+    rng: np.random.Generator, keys: np.ndarray, whole: pa.Table, count: int, place: Place = clustered
+) -> pa.Table:
     """Rows near their objects, some of objects that do not exist, at positions of their own."""
-    ra, dec = clustered(rng, count)
+    ra, dec = place(rng, count)
     known = {k: i for i, k in enumerate(whole["id"].to_pylist())}
     at = np.array([known.get(int(k), -1) for k in keys], dtype=np.int64)
     have = at >= 0

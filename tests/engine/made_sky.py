@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qsky.catalog.layout import revision_path
-from qsky.catalog.model import HEALPIX_COLUMN, Column, IndexSegment, Kind, Revision, Table
+from qsky.catalog.model import HEALPIX_COLUMN, Column, IndexSegment, Kind, MatchEnd, Revision, Table
 from qsky.catalog.snapshot import COLUMN_SEPARATOR, PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.catalog.types import type_name
 from qsky.errors import QskyError
+from qsky.ingest.place import apart_deg
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import cells_of
 from qsky.storage.keyindex import keys_of, segment_bytes
@@ -112,6 +113,37 @@ class MadeSky:
             own_angle_arcsec_max=self._angle(rows, whole, at) if position else 0.0,
         )  # fmt: skip
         return self._add(database, table, tiling, pa.concat_tables([placed, lost]), PARTS_SCHEMA.empty_table(), rows)
+
+    def match(self, name: str, rows: pa.Table, ends: tuple[MatchEnd, MatchEnd]) -> TableSnapshot:
+        """A row lies with its first end that is known, an orphan anywhere, and a copy with the other end."""
+        database, table_name = name.split(".")
+        first = self.snapshots[database][ends[0].director]
+        tiling = first.tiling
+        assert tiling is not None
+        found = [self._cells_of_keys(database, end, rows) for end in ends]
+        cells = np.where(found[0] >= 0, found[0], found[1])
+        lost, both = cells < 0, (found[0] >= 0) & (found[1] >= 0)
+        cells = np.where(lost, 0, cells)
+        stored = rows.append_column(HEALPIX_COLUMN, pa.array(cells))
+        leaves, other = tiling.leaf_of(cells), tiling.leaf_of(np.maximum(found[1], 0))
+        away = both & (other != leaves)
+        key = ends[0].key
+        own = self._write(name, stored.filter(pa.array(~lost)), leaves[~lost], tiling, key)
+        orphans = self._write(name, stored.filter(pa.array(lost)), leaves[lost], tiling, key, orphans=True)
+        copies = self._write(name + "_overlap", stored.filter(pa.array(away)), other[away], tiling, key)
+        table = Table(
+            table_name, Kind.MATCH, columns_of(rows), match=ends, tiling=first.table.tiling, rows=rows.num_rows,
+            own_angle_arcsec_max=3600 * apart_deg(found[0], found[1]),
+        )  # fmt: skip
+        return self._add(database, table, tiling, pa.concat_tables([own, orphans]), copies, rows)
+
+    def _cells_of_keys(self, database: str, end: MatchEnd, rows: pa.Table) -> np.ndarray:
+        """The cell of the director's row that each row points to, -1 if there is none."""
+        director = self.snapshots[database][end.director].table
+        whole = self.rows[f"{database}.{end.director}"]
+        cells = cells_of(whole["ra"].to_numpy(), whole["dec"].to_numpy()).tolist()
+        of_key = dict(zip(whole[director.key].to_pylist(), cells, strict=True))
+        return np.array([of_key.get(key, -1) for key in rows[end.key].to_pylist()], dtype=np.int64)
 
     def replicated(self, name: str, rows: pa.Table) -> TableSnapshot:
         database, table_name = name.split(".")
@@ -254,10 +286,20 @@ def parts_of(manifest: pa.Table, names: tuple[str, ...]) -> Parts:
     return parts_of_manifests([manifest], names)
 
 
-def clustered(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+CENTRES = ((10.0, 90.0), (200.0, -90.0), (0.0, 0.0), (45.0, 41.810314895778596), (123.4, -20.0), (0.0, 66.0))
+
+
+def clustered(
+    rng: np.random.Generator,
+    count: int,
+    centres: tuple[tuple[float, float], ...] = CENTRES,
+    anywhere_max: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions in clumps: at both poles, across ra = 0, on chunk corners, equal ones, and a few anywhere."""
-    centres = [(10.0, 90.0), (200.0, -90.0), (0.0, 0.0), (45.0, 41.810314895778596), (123.4, -20.0), (0.0, 66.0)]
     choice = rng.integers(0, len(centres) + 1, count)
+    if anywhere_max is not None:
+        lonely = np.flatnonzero(choice == len(centres))[anywhere_max:]
+        choice[lonely] = lonely % len(centres)
     ra, dec = rng.uniform(0, 360, count), np.degrees(np.arcsin(rng.uniform(-1, 1, count)))
     for number, (ra0, dec0) in enumerate(centres):
         here = choice == number

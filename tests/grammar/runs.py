@@ -10,63 +10,23 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
-from qsky.catalog.model import Column
-from qsky.catalog.store import Catalog
-from qsky.config import Settings
-from qsky.engine import Engine
-from tests.engine.conftest import FRAGMENTS, make_sky, objects, plain_duckdb
-from tests.engine.made_sky import MadeSky, random_tiling
 from tests.engine.same_rows import _close, rows_of
 
 from .node import Node, shrunk
 from .queries import Grammar
-
-SKIES = (1, 2, 4)
-_NULL_ORDER = {True: "nulls_first_on_asc_last_on_desc", False: "nulls_last"}
+from .skies import TURNS, Sides, sides
 
 
-@dataclass(frozen=True)
-class Sides:
-    engine: Engine
-    oracle: duckdb.DuckDBPyConnection
 
-
-def cased_sky(folder: Path, seed: int) -> MadeSky:
-    """A random sky with one more director, whose names are compared without regard to case."""
-    sky = make_sky(folder, seed)
-    rng = np.random.default_rng(seed + 100)
-    rows = objects(rng, 0 if seed == 4 else 80)
-    names = [str(rng.choice(["abc", "AbC", "x", "X", "o'3"])) if k % 9 else None for k in range(rows.num_rows)]
-    rows = rows.set_column(6, "name", pa.array(names, pa.string()))
-    sky.director("db.cased", rows, random_tiling(rng, 2))
-    old = sky.snapshots["db"]["cased"]
-    columns = tuple(replace(c, collation="ci") if c.name == "name" else c for c in old.table.columns)
-    assert all(isinstance(column, Column) for column in columns)
-    sky.snapshots["db"]["cased"] = replace(old, table=replace(old.table, columns=columns))
-    return sky
-
-
-@contextmanager
-def sides(folder: Path) -> Iterator[tuple[Sides, ...]]:
-    """Every sky with its engine and its oracle."""
-    with ExitStack() as stack:
-        made = []
-        for seed in SKIES:
-            sky = cased_sky(folder / str(seed), seed)
-            settings = Settings(threads=2, **FRAGMENTS[seed])
-            engine = stack.enter_context(Engine(cast(Catalog, sky), settings))
-            made.append(Sides(engine, stack.enter_context(plain_duckdb(sky))))
-        yield tuple(made)
+def side_of(all_sides: tuple[Sides, ...], seed: int) -> Sides:
+    """The sky that the query of a seed is asked of."""
+    return all_sides[TURNS[seed % len(TURNS)]]
 
 
 def query_of(seed: int) -> tuple[Node, str]:
@@ -90,9 +50,7 @@ def difference(side: Sides, query: Node, lang: str) -> str:
 
 
 def _oracle(side: Sides, query: Node, lang: str) -> pa.Table:
-    cursor = side.oracle.cursor()
-    cursor.execute(f"SET default_null_order='{_NULL_ORDER[lang == 'mysql']}'")
-    return cursor.sql(query.spelled(ours=False)).to_arrow_table()
+    return side.oracles[lang].sql(query.spelled(ours=False)).to_arrow_table()
 
 
 def unlike(ours: pa.Table, theirs: pa.Table) -> str:
@@ -139,7 +97,7 @@ def main(first: int, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder, sides(Path(folder)) as all_sides:
         start = time.process_time()
         for seed in range(first, first + count):
-            side = all_sides[seed % len(all_sides)]
+            side = side_of(all_sides, seed)
             query, lang = query_of(seed)
             try:
                 _oracle(side, query, lang)

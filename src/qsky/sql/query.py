@@ -10,9 +10,9 @@ later ones read its rows by its number. A sub-query with outer columns stays whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from qsky.catalog.model import Table
@@ -36,18 +36,26 @@ class Expression:
 
     def children(self) -> Iterator[Expression]:
         """The expressions directly inside this one, in the order of its fields."""
-        for spec in fields(self):
-            yield from _expressions_in(getattr(self, spec.name))
+        for name in _field_names(type(self)):
+            yield from _expressions_in(getattr(self, name))
 
 
-def _expressions_in(value: Any) -> Iterator[Expression]:
+@cache
+def _field_names(kind: type[Expression]) -> tuple[str, ...]:
+    """Kept, because planning walks over every expression many times."""
+    return tuple(spec.name for spec in fields(kind) if spec.name != "type")
+
+
+def _expressions_in(value: Any) -> Iterable[Expression]:
+    if isinstance(value, str):
+        return ()
     if isinstance(value, Expression):
-        yield value
-    elif isinstance(value, Order):
-        yield value.expression
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _expressions_in(item)
+        return (value,)
+    if isinstance(value, Order):
+        return (value.expression,)
+    if isinstance(value, tuple):
+        return [found for item in value for found in _expressions_in(item)]
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,9 +347,11 @@ def _nested(query: Query) -> Iterator[SubQuery]:
 
 def walk(expression: Expression) -> Iterator[Expression]:
     """The expression and everything inside it, outside first."""
-    yield expression
-    for child in expression.children():
-        yield from walk(child)
+    todo = [expression]
+    while todo:
+        part = todo.pop()
+        yield part
+        todo.extend(reversed(tuple(part.children())))
 
 
 def has_aggregate(expression: Expression) -> bool:
