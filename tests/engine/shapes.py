@@ -239,6 +239,10 @@ WINDOWS: tuple[Case, ...] = (
 )
 
 MYSQL_ONLY: tuple[Case, ...] = (
+    (
+        "SELECT COUNT(*) AS n, MAX(mag) AS m FROM db.obj GROUP BY NULL",
+        "SELECT count(*) AS n, max(mag) AS m FROM db.obj HAVING count(*) > 0",
+    ),
     ("SELECT id, mag AS m FROM db.obj HAVING m > 21", "SELECT id, mag AS m FROM db.obj WHERE mag > 21"),
     (
         "SELECT id FROM db.obj WHERE class = 1 OR EXISTS (SELECT * FROM db.dup)",

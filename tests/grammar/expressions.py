@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from .node import Node, listed, node
 
 SkyShape = tuple[str, str]
@@ -22,7 +24,34 @@ SHAPES: tuple[SkyShape, ...] = (
     ("Box", "0, 60, 360, 90"),
     ("Box", "40, 41, 50, 43"),
     ("Ellipse", "0, 0, 3000, 600, 30"),
+    ("Ellipse", "0, 66, 5000, 4000, 100"),
+    ("CPoly", "44, 41, 46, 41, 46, 43, 44, 43"),
+    ("CPoly", "359, -1, 1, -1, 0, 1"),
+    ("CPoly", "0, 89, 120, 89, 240, 89"),
 )
+
+
+def within(shape: SkyShape, at: str) -> Node:
+    """Whether the position of the alias lies in a shape: 1 or 0, NULL without a position."""
+    name, numbers = shape
+    ours = f"scisql_s2PtIn{name}({at}.ra, {at}.dec, {numbers})"
+    return node("int", ours, theirs=_in_polygon(numbers, at) if name == "CPoly" else ours)
+
+
+def _in_polygon(numbers: str, at: str) -> str:
+    """On the inner side of the great circle through every two corners, which go around to the left."""
+    angles = np.radians([float(number) for number in numbers.split(",")]).reshape(-1, 2)
+    ra, dec = angles[:, 0], angles[:, 1]
+    corners = np.stack((np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)), axis=1)
+    position = (f"cos(radians({at}.dec)) * cos(radians({at}.ra))", f"cos(radians({at}.dec)) * sin(radians({at}.ra))",
+                f"sin(radians({at}.dec))")  # fmt: skip
+    sides = (
+        " + ".join(f"({number!r}) * {axis}" for number, axis in zip(normal.tolist(), position, strict=True)) + " >= 0"
+        for normal in np.cross(corners, np.roll(corners, -1, axis=0))
+    )
+    return f"(CASE WHEN {at}.dec BETWEEN -90 AND 90 THEN ({' AND '.join(sides)})::INT END)"
+
+
 TEXTS = ("o''3", "o''1", "u", "{t0}", "")
 
 
@@ -38,12 +67,17 @@ class Relation:
     """A column whose values differ from row to row, or NULL."""
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """What tells its rows apart."""
+        return tuple(f"{self.alias}.{name}" for name in self.unique)
+
+    @property
     def placed(self) -> bool:
         return self.table != "" and "ra" in self.columns
 
     def column(self, name: str) -> Node:
         kind = self.columns[name]
-        text = f"{self.alias}.{name}"
+        text = f"{self.alias}.{name}" if self.alias else name
         theirs = f"lower({text})" if kind == "ci" else f"{text}::DOUBLE" if name == "flux" else text
         return node(kind, text, theirs=theirs)
 
@@ -222,8 +256,7 @@ class Expressions:
         at = self.rng.choice(placed).alias
         if self.chance(0.3):
             return node("bool", f"(scisql_angSep({at}.ra, {at}.dec, 0, 66) < {self.rng.choice((0.2, 1, 90))})")
-        shape, numbers = self.rng.choice(SHAPES)
-        return node("bool", f"(scisql_s2PtIn{shape}({at}.ra, {at}.dec, {numbers}) = {int(self.chance(0.85))})")
+        return node("bool", f"([0] = {int(self.chance(0.85))})", within(self.rng.choice(SHAPES), at))
 
     def _sub(self, scope: Scope, depth: int) -> Node:
         if self.subquery is None or depth > 2:

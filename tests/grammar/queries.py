@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from .expressions import SHAPES, Expressions, Relation, Scope
+from .expressions import SHAPES, Expressions, Relation, Scope, within
 from .node import NOTHING, Node, listed, node
 from .sources import Source, Sources
 
+_KEYS = {"db.obj": "id", "db.src": "oid", "db.det": "oid", "other.cat": "id", "db.link": "a", "db.cased": "id"}
+_PARTED = ("id", "oid", "class", "band", "a", "c0")
 KINDS = ("int", "real", "text")
 
 
@@ -20,6 +22,7 @@ class Grammar:
         self.expressions = Expressions(rng, mysql)
         self.expressions.subquery = self._subquery
         self.sources = Sources(rng, mysql, self._derived, lambda scope: self.expressions.predicate(scope, 1))
+        self.sources.at_revision = self.chance(0.04)
         self.below = 0
 
     def chance(self, of: float) -> bool:
@@ -54,13 +57,13 @@ class Grammar:
         if self.chance(0.12):
             parts.append(self._keyed(source.scope))
         if self.mysql and self.chance(0.12):
-            parts.append(self._area(source))
+            parts += [self._area(source) for _ in range(self.rng.choice((1, 1, 2)))]
         return listed([part for part in parts if part is not NOTHING], " AND ", " WHERE ")
 
     def _keyed(self, scope: Scope) -> Node:
         """What the director index answers."""
         for relation in scope:
-            column = {"db.obj": "id", "db.src": "oid", "db.det": "oid", "other.cat": "id"}.get(relation.table)
+            column = _KEYS.get(relation.table)
             if column:
                 values = ", ".join(str(self.rng.randint(-18, 40) * 3 - 50 + 54) for _ in range(self.rng.randint(1, 4)))
                 return node("", f"{relation.alias}.{column} IN ({values})")
@@ -69,17 +72,18 @@ class Grammar:
     def _area(self, source: Source) -> Node:
         """The restrictor, which asks the position of every partitioned table."""
         placed = [r for r in source.scope if r.placed and r.table != "db.bands"]
-        if not source.inner or not placed or any(r.table in ("", "db.det") for r in source.scope):
+        if not source.inner or not placed or any(r.table in ("", "db.det", "db.link") for r in source.scope):
             return NOTHING
-        shape, numbers = self.rng.choice(SHAPES)
-        theirs = " AND ".join(f"scisql_s2PtIn{shape}({r.alias}.ra, {r.alias}.dec, {numbers}) = 1" for r in placed)
-        return node("", f"qserv_areaspec_{shape.lower()}({numbers})", theirs=theirs)
+        shape = self.rng.choice(SHAPES)
+        theirs = " AND ".join(f"{within(shape, r.alias).theirs} = 1" for r in placed)
+        name = {"CPoly": "poly"}.get(shape[0], shape[0].lower())
+        return node("", f"qserv_areaspec_{name}({shape[1]})", theirs=theirs)
 
     def _from(self, source: Source) -> Node:
         return node("", " FROM [0]", source.text)
 
     def _unique(self, scope: Scope) -> str:
-        return ", ".join(f"{r.alias}.{name}" for r in scope for name in r.unique)
+        return ", ".join(name for r in scope for name in r.order)
 
     def _ordered(self, count: int) -> Node:
         """By some columns, then by all, so that a LIMIT leaves no choice."""
@@ -101,17 +105,26 @@ class Grammar:
 
     def _rows(self) -> Node:
         source = self.sources.make()
+        if self.chance(0.05) and all(r.alias for r in source.scope):
+            return self._everything(source)
         items = [self._item(source.scope) for _ in range(self.rng.randint(1, 4))]
         return self._select(source, items, "DISTINCT " if self.chance(0.15) else "")
 
+    def _everything(self, source: Source) -> Node:
+        star = self.rng.choice(("*", f"{source.scope[0].alias}.*"))
+        return node("", f"SELECT {star}[0][1]", self._from(source), self._where(source))
+
     def _item(self, scope: Scope) -> Node:
         kind = self.rng.choice(KINDS)
+        if self.chance(0.08):
+            return self._subquery(scope, self.rng.choice((kind, "bool")))
         found = self.expressions.pick(scope, kind) if self.chance(0.6) else None
         return found or self.expressions.of(scope, kind)
 
     def _hidden_order(self, source: Source) -> Node:
         """By an expression that is not shown; the rest of the order makes it unique."""
-        key = self.expressions.of(source.scope, self.rng.choice(KINDS), 2)
+        scope = source.scope
+        key = self._subquery(scope, "int") if self.chance(0.2) else self.expressions.of(scope, self.rng.choice(KINDS), 2)
         found = node(
             "", f" ORDER BY [0] DESC, {self._unique(source.scope)} LIMIT {self.rng.randint(1, 9)}", key, optional=True
         )
@@ -155,6 +168,8 @@ class Grammar:
 
     def _group(self, scope: Scope) -> Node:
         kind = self.rng.choice(("int", "int", "text", "real", "ci"))
+        if self.chance(0.05):
+            return self._subquery(scope, "int")
         if kind != "ci" and self.chance(0.3):
             found = self.expressions.of(scope, kind, 2)
             return found if "." in found.ours + "".join(part.ours for part in found.parts) else self._group(scope)
@@ -167,11 +182,17 @@ class Grammar:
         having = NOTHING
         if groups and self.chance(0.3):
             low = self.rng.randint(0, 3)
-            over = self._subquery((), "int") if self.chance(0.2) else node("int", str(low))
+            over = self._subquery(self._grouped_scope(source, groups), "int") if self.chance(0.4) else node("int", str(low))
             test = node("bool", "[0] > [1]", self._aggregate(source.scope, "int"), over)
             having = node("", " HAVING [0]", test, optional=True)
         clauses = [self._items(items), self._from(source), self._where(source), listed(groups, keyword=" GROUP BY ")]
         return node("", "SELECT [0][1][2][3][4][5]", *clauses, having, self._ordered(len(items)))
+
+    def _grouped_scope(self, source: Source, groups: list[Node]) -> Scope:
+        """The columns that HAVING may see."""
+        texts = {group.ours for group in groups}
+        own = [(r, {c: kind for c, kind in r.columns.items() if r.column(c).ours in texts}) for r in source.scope]
+        return tuple(Relation(r.alias, columns, ()) for r, columns in own if columns)
 
     def _aggregate(self, scope: Scope, kind: str) -> Node:
         number = self.expressions.of(scope, self.rng.choice(("int", "real")), 2)
@@ -224,14 +245,28 @@ class Grammar:
 
     def _windows(self) -> Node:
         source = self.sources.make()
+        if self.chance(0.2):
+            return self._named_window(source)
         items = [self._window(source.scope) for _ in range(self.rng.randint(1, 2))]
         items.append(self._item(source.scope))
         return self._select(source, items)
 
-    def _window(self, scope: Scope) -> Node:
-        own = [f"{r.alias}.{name}" for r in scope for name in r.columns if name in ("id", "oid", "class", "band", "c0")]
+    def _named_window(self, source: Source) -> Node:
+        partition, order = self._over(source.scope)
+        number = self.expressions.of(source.scope, self.rng.choice(("int", "real")), 2)
+        functions = ("ROW_NUMBER() OVER w", "SUM([0]) OVER w", "LAG([0]) OVER w", "COUNT([0]) OVER (w)")
+        items = [node("", self.rng.choice(functions), number) for _ in range(2)]
+        window = node("", f" WINDOW w AS ({partition}{order})")
+        clauses = (self._items(items), self._from(source), self._where(source), window)
+        return node("", "SELECT [0][1][2][3]", *clauses)
+
+    def _over(self, scope: Scope) -> tuple[str, str]:
+        own = [r.column(name).ours for r in scope for name in r.columns if name in _PARTED]
         partition = f"PARTITION BY {self.rng.choice(own)} " if own and self.chance(0.6) else ""
-        order = f"ORDER BY {self._unique(scope)}{self.rng.choice(('', ' DESC'))}"
+        return partition, f"ORDER BY {self._unique(scope)}{self.rng.choice(('', ' DESC'))}"
+
+    def _window(self, scope: Scope) -> Node:
+        partition, order = self._over(scope)
         number = self.expressions.of(scope, self.rng.choice(("int", "real")), 2)
         kind = self.rng.randint(0, 3)
         if kind == 0:
@@ -276,7 +311,9 @@ class Grammar:
         before, self.below = self.expressions.outer, self.below + 1
         held = self.sources.ctes
         self.sources.ctes = [] if self.chance(0.7) else held
+        self.expressions.outer = ()
         source = self.sources.make(few=self.chance(0.8))
+        self.expressions.outer = scope if self.chance(0.2) else ()
         bound = self._bound(scope, source) if self.chance(0.5) else NOTHING
         source = replace(source, where=(*source.where, *((bound,) if bound is not NOTHING else ())))
         made = self._of_kind(scope, source, kind)
@@ -288,14 +325,17 @@ class Grammar:
         if not scope:
             return NOTHING
         inner, around = self.rng.choice(source.scope), self.rng.choice(scope)
-        keys = [{"db.obj": "id", "db.src": "oid", "db.det": "oid"}.get(r.table) for r in (inner, around)]
+        keys = [_KEYS.get(r.table) for r in (inner, around)]
         if all(keys) and self.chance(0.7):
             return node("", f"{inner.alias}.{keys[0]} = {around.alias}.{keys[1]}")
         ints = [[name for name, kind in r.columns.items() if kind == "int"] for r in (inner, around)]
         if not all(ints):
             return NOTHING
-        names = [self.rng.choice(each) for each in ints]
-        return node("", f"{inner.alias}.{names[0]} = {around.alias}.{names[1]}")
+        if inner.placed and around.placed and self.chance(0.3):
+            away = f"scisql_angSep({inner.alias}.ra, {inner.alias}.dec, {around.alias}.ra, {around.alias}.dec)"
+            return node("", f"{away} < {self.rng.choice((0.002, 0.3))}")
+        mine, other = (r.column(self.rng.choice(each)).ours for r, each in zip((inner, around), ints, strict=True))
+        return node("", f"{mine} = {other}")
 
     def _of_kind(self, scope: Scope, source: Source, kind: str) -> Node:
         tail = (self._from(source), self._where(source, 0.4))

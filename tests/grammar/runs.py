@@ -22,6 +22,7 @@ from .node import Node, shrunk
 from .queries import Grammar
 from .skies import TURNS, Sides, sides
 
+_NULL_ORDER = {"mysql": "nulls_first_on_asc_last_on_desc", "duckdb": "nulls_last"}
 
 
 def side_of(all_sides: tuple[Sides, ...], seed: int) -> Sides:
@@ -50,7 +51,8 @@ def difference(side: Sides, query: Node, lang: str) -> str:
 
 
 def _oracle(side: Sides, query: Node, lang: str) -> pa.Table:
-    return side.oracles[lang].sql(query.spelled(ours=False)).to_arrow_table()
+    side.oracle.execute(f"SET default_null_order='{_NULL_ORDER[lang]}'")
+    return side.oracle.sql(query.spelled(ours=False)).to_arrow_table()
 
 
 def unlike(ours: pa.Table, theirs: pa.Table) -> str:

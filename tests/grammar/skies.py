@@ -48,11 +48,9 @@ TURNS = (0, 1, 2, 0, 2, 0, 2, 1, 0, 2, 3)
 
 @dataclass(frozen=True)
 class Sides:
-    """An engine and the oracle with the order of NULLs of both dialects."""
-
     name: str
     engine: Engine
-    oracles: dict[str, duckdb.DuckDBPyConnection]
+    oracle: duckdb.DuckDBPyConnection
 
 
 def sky_of(folder: Path, shape: Shape, seed: int) -> MadeSky:
@@ -102,7 +100,8 @@ def _add_links(sky: MadeSky, rng: np.random.Generator) -> None:
     """Links between neighbours, of ends that are NULL or unknown, twice the same, and of objects with objects."""
     objects, cased = (sky.rows[name]["id"].to_pylist() for name in ("db.obj", "db.cased"))
     pairs = [(objects[k], cased[k]) for k in range(len(cased)) if rng.random() < 0.8]
-    pairs += pairs[:3] + [(None, cased[0]), (objects[0], None), (None, None), (99, cased[-1])] if cased else []
+    if cased:
+        pairs += [*pairs[:3], (None, cased[0]), (objects[0], None), (None, None), (99, cased[-1])]
     pairs += [(9999, 8888), (9999, None)]
     one, other = zip(*pairs, strict=True)
     rows = {"a": pa.array(one, pa.int64()), "b": pa.array(other, pa.int64()), "n": np.arange(len(pairs))}
@@ -126,12 +125,5 @@ def sides(folder: Path) -> Iterator[tuple[Sides, ...]]:
             settings = Settings(threads=2, **shape.settings)
             engine = stack.enter_context(Engine(cast(Catalog, sky), settings))
             whole = stack.enter_context(plain_duckdb(sky))
-            made.append(Sides(shape.name, engine, {lang: _ordered(whole, lang) for lang in ("mysql", "duckdb")}))
+            made.append(Sides(shape.name, engine, whole))
         yield tuple(made)
-
-
-def _ordered(whole: duckdb.DuckDBPyConnection, lang: str) -> duckdb.DuckDBPyConnection:
-    cursor = whole.cursor()
-    nulls = "nulls_first_on_asc_last_on_desc" if lang == "mysql" else "nulls_last"
-    cursor.execute(f"SET default_null_order='{nulls}'")
-    return cursor

@@ -19,9 +19,19 @@ TABLES: dict[str, tuple[dict[str, str], tuple[str, ...], str]] = {
     "db.dup": (_OBJ, ("id", "flux", "mag"), "mag"),
     "db.named": ({**_OBJ, "id": "text"}, ("id",), "mag"),
     "db.cased": ({**_OBJ, "name": "ci"}, ("id",), "mag"),
+    "db.link": ({"a": "int", "b": "int", "n": "int"}, ("n",), "n"),
+    "bare.star": (_OBJ, ("id",), "mag"),
     "db.bands": ({"band": "int", "letter": "text", "ra": "real", "dec": "real"}, ("band",), ""),
 }
 _CHILDREN = {"db.src": "oid", "db.det": "oid", "db.obj": "id"}
+# neighbours in a chain of joins on keys through the match table
+_LINKS = {("db.link", "db.obj"): ("a", "id"), ("db.link", "db.cased"): ("b", "id"), ("db.link", "db.src"): ("a", "oid"),
+          ("db.obj", "db.src"): ("id", "oid"), ("db.link", "db.link"): ("a", "a")}  # fmt: skip
+_CHAINS = ("link obj", "obj link", "link cased", "cased link", "obj link cased", "link cased obj", "cased link obj",
+           "src obj link", "link src", "link link", "link obj src")  # fmt: skip
+_SHARED = (("db.obj", "db.dup", "id"), ("db.obj", "other.cat", "id"), ("db.src", "db.det", "oid"),
+           ("db.det", "db.src", "oid"), ("db.obj", "db.obj", "id"), ("db.det", "db.bands", "band"),
+           ("db.cased", "db.obj", "id"), ("bare.star", "db.obj", "id"))  # fmt: skip
 _WEIGHTS = {
     "db.obj": 6,
     "db.src": 5,
@@ -31,6 +41,8 @@ _WEIGHTS = {
     "db.named": 1,
     "db.cased": 2,
     "db.bands": 2,
+    "db.link": 1,
+    "bare.star": 1,
 }
 
 
@@ -56,12 +68,14 @@ class Sources:
     predicate: Callable[[Scope], Node]
     ctes: list[Relation] = field(default_factory=list)
     used: int = 0
+    at_revision: bool = False
 
     def make(self, *, few: bool = False) -> Source:
         makers: list[Callable[[], Source]] = [self.one]
         if not few:
             makers += [self._family, self._family, self._replicated, self._near, self._near3, self._apart, self._odd]
-            makers += [self._of_derived, self._with_derived]
+            makers += [self._of_derived, self._with_derived, self._linked, self._linked, self._using, self._natural]
+            makers += [self._nearest]
             if not self.mysql:
                 makers.append(self._semi)
         if self.ctes:
@@ -76,7 +90,9 @@ class Sources:
         name = name or self.rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
         columns, unique, measured = TABLES[name]
         alias = self.alias()
-        return node("", f"{name} AS {alias}"), Relation(alias, columns, unique, name, measured)
+        revision = " AS OF REVISION 1" if self.at_revision else ""
+        text = node("", f"{name}{revision} AS {alias}", theirs=f"{name} AS {alias}")
+        return text, Relation(alias, columns, unique, name, measured)
 
     def one(self) -> Source:
         text, relation = self.table()
@@ -114,6 +130,35 @@ class Sources:
             on = self._equal(left, _CHILDREN[left.table], right[1], _CHILDREN[name])
             source = self._joined(source, right, on, self._kind())
         return source
+
+    def _linked(self) -> Source:
+        """Ends of a match table through it."""
+        names = [f"db.{name}" for name in self.rng.choice(_CHAINS).split()]
+        text, relation = self.table(names[0])
+        source = Source(text, (relation,))
+        for name in names[1:]:
+            right = self.table(name)
+            left = next(r for r in source.scope[::-1] if (r.table, name) in _LINKS or (name, r.table) in _LINKS)
+            columns = _LINKS.get((left.table, name)) or _LINKS[name, left.table][::-1]
+            on = self._equal(left, columns[0], right[1], columns[1])
+            source = self._joined(source, right, on, self._kind())
+        return source
+
+    def _using(self) -> Source:
+        """USING, whose column has no table."""
+        one, other, column = self.rng.choice(_SHARED)
+        left, right = self.table(one), self.table(other)
+        made = node("", f"[0] {self._kind()} [1] USING ({column})", left[0], right[0])
+        merged = Relation("", {column: "int"}, ())
+        return Source(made, (left[1], right[1], merged), inner=False)
+
+    def _natural(self) -> Source:
+        left, right = self.table("db.det"), self.table("db.bands")
+        if self.rng.random() < 0.5:
+            left, right = right, left
+        kind = self.rng.choice(("JOIN", "LEFT JOIN", "RIGHT JOIN"))
+        made = node("", f"[0] NATURAL {kind} [1]", left[0], right[0])
+        return Source(made, (left[1], right[1], Relation("", {"band": "int"}, ())), inner=False)
 
     def _semi(self) -> Source:
         """SEMI and ANTI JOIN, DuckDB's only."""
@@ -169,12 +214,13 @@ class Sources:
 
     def _near(self) -> Source:
         pairs = (("db.obj", "db.obj"), ("db.obj", "other.cat"), ("other.cat", "db.obj"), ("db.dup", "db.obj"),
-                 ("db.obj", "db.named"), ("db.src", "other.cat"), ("db.obj", "db.bands"), ("other.cat", "db.cased"))  # fmt: skip
+                 ("db.obj", "db.named"), ("db.src", "other.cat"), ("db.obj", "db.bands"), ("other.cat", "db.cased"),
+                 ("bare.star", "db.obj"), ("db.obj", "bare.star"), ("db.obj", "db.cased"))  # fmt: skip
         one, other = self.rng.choice(pairs)
         text, left = self.table(one)
         right = self.table(other)
         on = self._within(left, right[1], self._radius())
-        kind = "LEFT JOIN" if self.rng.random() < 0.15 else "JOIN"
+        kind = "JOIN" if self.rng.random() < 0.7 else self._kind()
         source = self._joined(Source(text, (left,)), right, on, kind)
         also = source.where
         if one == other and self.rng.random() < 0.7:
@@ -196,6 +242,19 @@ class Sources:
         right = self.table(name)
         on = self._equal(left, _CHILDREN[left.table], right[1], "oid")
         return self._joined(source, right, on, self.rng.choice(("JOIN", "LEFT JOIN")))
+
+    def _nearest(self) -> Source:
+        """The nearest, or the k nearest, of another catalogue."""
+        (text, left), right = self.table("db.obj"), self.table(self.rng.choice(("other.cat", "db.cased", "bare.star")))
+        source = self._joined(Source(text, (left,)), right, self._within(left, right[1], self._radius()), "JOIN")
+        there = right[1].alias
+        away = f"scisql_angSep({left.alias}.ra, {left.alias}.dec, {there}.ra, {there}.dec)"
+        rank = f"ROW_NUMBER() OVER (PARTITION BY {left.alias}.id ORDER BY {away}, {there}.id)"
+        items = node("", f"SELECT {left.alias}.id AS c0, {there}.id AS c1, {rank} AS c2 FROM ")
+        where = listed(list(source.where), " AND ", " WHERE ")
+        ranked = Relation(self.alias(), {"c0": "int", "c1": "int", "c2": "int"}, ("c0", "c1"))
+        made = node("", f"([0][1][2]) AS {ranked.alias}", items, source.text, where)
+        return Source(made, (ranked,), (node("", f"{ranked.alias}.c2 <= {self.rng.choice((1, 1, 3))}"),))
 
     # -- derived tables and CTEs
 

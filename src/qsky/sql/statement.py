@@ -145,9 +145,10 @@ def select_text(select: Select, source: str, also: Sequence[str] = (), rows_in_o
 
 
 def _group_text(expression: Expression) -> str:
-    """A constant in GROUP BY would be a column's place."""
+    """A constant in GROUP BY would be a column's place; a bare NULL is none, and no type to cast to."""
     text = text_of(expression)
-    return f"CAST({text} AS {expression.type})" if isinstance(expression, Literal_) else text
+    place = isinstance(expression, Literal_) and expression.type != "NULL"
+    return f"CAST({text} AS {expression.type})" if place else text
 
 
 def from_text(source: From | None) -> str:

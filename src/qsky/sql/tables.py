@@ -171,6 +171,10 @@ def ctes_of(parsed: Parsed, node: Any, around: Surroundings) -> Surroundings:
 
 
 def check_revisions(tables: Tables, tree: Any) -> None:
-    """AS OF REVISION anywhere but behind a table of FROM means nothing."""
-    if set(tables.parsed.revisions) - tables.used_revisions:
+    """AS OF REVISION anywhere but behind a table of FROM means nothing; a CTE that nobody reads was not looked into."""
+    ctes = list(tree.find_all(exp.CTE))
+    names = {cte.alias.lower() for cte in ctes}
+    inside = (table for cte in ctes for table in cte.find_all(exp.Table))
+    unread = {table.this.meta.get("end") for table in inside if table.db or table.name.lower() not in names}
+    if set(tables.parsed.revisions) - tables.used_revisions - unread:
         raise tables.parsed.error(tree, "syntax", "AS OF REVISION may only follow the name of a table in FROM.")
