@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,16 @@ from qsky.catalog.model import Column, IndexSegment, Kind, MatchEnd, Table
 from qsky.catalog.snapshot import PARTS_SCHEMA, Parts, TableSnapshot, Tiling, parts_of_manifests
 from qsky.config import Settings
 from qsky.errors import QskyError
+from qsky.plan.answers import answered
 from qsky.plan.draft import all_tables
 from qsky.plan.model import Found, Plan
+from qsky.plan.nest import final_in_fragments, lone_stages, over
 from qsky.plan.planner import plan, probes_of
 from qsky.sky.healpix import range_of
 from qsky.sql.bind import bind
 from qsky.sql.parse import parse
-from qsky.sql.query import Statement
+from qsky.sql.query import Query, Statement
+from qsky.sql.statement import given_name
 
 MIB = 1 << 20
 ORDER_1 = Tiling(np.ones(48, np.uint8), np.arange(48))
@@ -99,19 +102,33 @@ def found_in(cell: int, keys: list[int]) -> Found:
     return Found(np.array([cell + key for key in known], dtype=np.int64), len(known) == len(keys))
 
 
-def bound(text: str, settings: Settings) -> Statement:
+def bound(text: str, settings: Settings, lang: str = "mysql") -> Statement:
     """The stages and the query of a text."""
-    return bind(parse(text, "mysql", settings), PaperCatalog(), "db")
+    return bind(parse(text, lang, settings), PaperCatalog(), "db")
 
 
-def planned(text: str, **settings: Any) -> Plan:
-    """The plan of a query; every key asked for is found at the start of chunk 5."""
+def planned(text: str, lang: str = "mysql", rows: Sequence[Mapping[str, list[Any]]] = (), **settings: Any) -> Plan:
+    """The plan of a query; every key asked for is found at the start of chunk 5. `rows` are those of its stages."""
     chosen = Settings().with_changes(**settings)
-    query = bound(text, chosen).query
+    given = {given_name(number): pa.table(dict(columns)) for number, columns in enumerate(rows)}
+    return _plan(answered(bound(text, chosen, lang).query, given), chosen, given)
+
+
+def planned_over(text: str, lang: str = "mysql") -> Plan:
+    """The plan of a query over one stage that is worked out inside it."""
+    settings = Settings()
+    statement = bound(text, settings, lang)
+    (stage,) = statement.stages
+    inner = _plan(stage, settings, {})
+    assert lone_stages(statement) == {0}
+    return over(statement.query, inner, {}, settings) if final_in_fragments(inner) else inner
+
+
+def _plan(query: Query, settings: Settings, given: Mapping[str, pa.Table]) -> Plan:
     snapshots = {ref.alias: SNAPSHOTS[ref.table.name] for ref in all_tables(query)}
     cell = range_of(1, 5)[0]
     answers = {
         probe: found_in(cell, [key for key in probe.keys if isinstance(key, int)])
         for probe in probes_of(query, snapshots)
     }
-    return plan(query, snapshots, answers, chosen)
+    return plan(query, snapshots, answers, settings, given)
