@@ -239,6 +239,25 @@ WINDOWS: tuple[Case, ...] = (
 )
 
 MYSQL_ONLY: tuple[Case, ...] = (
+    *(
+        (
+            f"SELECT sid FROM db.src s WHERE {test} (SELECT CONCAT(c.name, c.name) FROM other.cat c WHERE c.class = s.band)",
+            f"SELECT sid FROM db.src s WHERE {test} (SELECT c.name || c.name FROM other.cat c WHERE c.class = s.band)",
+        )
+        for test in ("'x' NOT IN", "'x' <> ALL", "'o''1o''1' IN", "'o''1o''1' = ANY")
+    ),
+    same(
+        "SELECT class, median(mag) AS m, (SELECT count(*) FROM db.bands b WHERE b.band = o.class) AS k FROM db.obj o"
+        " GROUP BY class"
+    ),
+    same(
+        "SELECT (SELECT letter FROM db.bands b WHERE b.band = o.class) AS k, median(mag) AS m FROM db.obj o GROUP BY k"
+    ),
+    same("SELECT median((SELECT b.ra + 1 FROM db.bands b WHERE b.band = o.class)) AS m FROM db.obj o"),
+    same(
+        "SELECT id, row_number() OVER (ORDER BY id) IN (SELECT band FROM db.bands b WHERE b.band = o.class) AS k,"
+        " (SELECT letter FROM db.bands b WHERE b.band = o.class) AS l FROM db.obj o"
+    ),
     (
         "SELECT COUNT(*) AS n, MAX(mag) AS m FROM db.obj GROUP BY NULL",
         "SELECT count(*) AS n, max(mag) AS m FROM db.obj HAVING count(*) > 0",

@@ -49,7 +49,8 @@ def _in_polygon(numbers: str, at: str) -> str:
         " + ".join(f"({number!r}) * {axis}" for number, axis in zip(normal.tolist(), position, strict=True)) + " >= 0"
         for normal in np.cross(corners, np.roll(corners, -1, axis=0))
     )
-    return f"(CASE WHEN {at}.dec BETWEEN -90 AND 90 THEN ({' AND '.join(sides)})::INT END)"
+    nowhere = f"{at}.ra IS NULL OR {at}.dec IS NULL"
+    return f"(CASE WHEN {nowhere} THEN 0 WHEN {at}.dec BETWEEN -90 AND 90 THEN ({' AND '.join(sides)})::INT END)"
 
 
 TEXTS = ("o''3", "o''1", "u", "{t0}", "")

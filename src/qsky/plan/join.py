@@ -18,7 +18,19 @@ from qsky.plan.outer import crossing, with_outer_nears
 from qsky.plan.predicate import Linked, Refs, SameKey
 from qsky.plan.prune import facts_of
 from qsky.sql.parts import windows_in
-from qsky.sql.query import From, Join, Query, SubQuery, TableRef, conjuncts, expressions_after_where, walk
+from qsky.sql.query import (
+    Aggregate,
+    Expression,
+    From,
+    Join,
+    Query,
+    SubQuery,
+    TableRef,
+    Window,
+    conjuncts,
+    expressions_after_where,
+    walk,
+)
 
 _ARCSEC_PER_DEG = 3600.0
 # Beyond this the surroundings of any chunk are most of the sky.
@@ -52,6 +64,8 @@ def _with_nested(draft: Draft, teams: tuple[Team, ...]) -> tuple[Team, ...]:
 
     Then whatever a nested query can find for a row lies in the row's chunk or near it, so that it means the same there.
     """
+    if any(_is_above(expression, draft.query) for expression in expressions_after_where(draft.query)):
+        raise _Unsound("a sub-query with outer columns minds aggregates or window functions")
     if not draft.nested & set(draft.partitioned):
         return teams
     if (draft.query.aggregates or windows_in(draft.query)) and _nested_in_items(draft.query):
@@ -85,6 +99,16 @@ def _nested_in_items(query: Query) -> bool:
     """Whether a sub-query with outer columns stands anywhere but in WHERE and ON."""
     parts = (part for expression in expressions_after_where(query) for part in walk(expression))
     return any(isinstance(part, SubQuery) and part.query for part in parts)
+
+
+def _is_above(expression: Expression, query: Query) -> bool:
+    """Whether a sub-query with outer columns is worked out after groups or windows are, where its tables are not."""
+    if isinstance(expression, SubQuery) and expression.query is not None:
+        late = any(isinstance(part, Aggregate | Window) for each in expression.operands for part in walk(each))
+        return late or (query.aggregates and expression not in query.group_by)
+    if isinstance(expression, Aggregate) or (query.aggregates and expression in query.group_by):
+        return False
+    return any(_is_above(part, query) for part in expression.children())
 
 
 def _key_edges(draft: Draft) -> list[SameKey]:

@@ -7,6 +7,7 @@ group lies whole in one fragment. Columns are c0, c1, ... in all SQL; the engine
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from qsky.catalog.model import Kind
@@ -15,6 +16,7 @@ from qsky.plan.model import PIECES, Plan, Scan
 from qsky.plan.near import conditions
 from qsky.plan.partial import above_of_pieces, split_aggregates, unsplittable
 from qsky.plan.spell import template_of
+from qsky.sql.operators import collation_of
 from qsky.sql.parts import windows_in
 from qsky.sql.query import (
     ColumnRef,
@@ -24,6 +26,7 @@ from qsky.sql.query import (
     Literal_,
     Order,
     Query,
+    SubQuery,
     TableRef,
     expressions_after_where,
     has_aggregate,
@@ -137,15 +140,23 @@ def _halves(draft: Draft) -> Halves:
 
 
 def _collected(query: Query, why: str) -> Halves:
-    """Joined and filtered rows, of the columns that are needed, from under the line; all the rest above it."""
-    parts = (part for expression in expressions_after_where(query) for part in walk(expression))
-    columns = dict.fromkeys(part for part in parts if isinstance(part, ColumnRef))
-    names = {column: f"k{place}" for place, column in enumerate(columns)}
-    by: dict[Expression, Expression] = {c: piece_column(name, c.type, c.collation) for c, name in names.items()}
-    under = tuple((name, column) for column, name in names.items())
+    """Joined and filtered rows, of what is needed of them, from under the line; all the rest above it."""
+    parts = (part for expression in expressions_after_where(query) for part in _of_a_row(expression))
+    names = {part: f"k{place}" for place, part in enumerate(dict.fromkeys(parts))}
+    by: dict[Expression, Expression] = {p: piece_column(name, p.type, collation_of(p)) for p, name in names.items()}
+    under = tuple((name, part) for part, name in names.items())
     one: tuple[tuple[str, Expression], ...] = (("k0", Literal_(type="INTEGER", value=1)),)
     said = f"{why}: filtered and projected rows are collected, the rest is done above"
     return Halves(Select(under or one, where=query.where), above_of_pieces(query, by), said, collects=True)
+
+
+def _of_a_row(expression: Expression) -> Iterator[Expression]:
+    """The columns in an expression, and sub-queries that mind the row: above the line their tables are not at hand."""
+    if isinstance(expression, ColumnRef) or (isinstance(expression, SubQuery) and expression.query is not None):
+        yield expression
+        return
+    for part in expression.children():
+        yield from _of_a_row(part)
 
 
 def _rows(query: Query, why: str) -> Halves:

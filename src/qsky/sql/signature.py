@@ -147,8 +147,9 @@ def call_text(function: Function, arguments: tuple[str, ...], first: str) -> str
 
     text = function.exact if function.exact and is_exact(first) else function.text
     if function.longest:
-        # in the argument, not around the call: DuckDB works out constant calls before it looks at a CASE around them
-        failed = f"error('A text would be longer than {MADE_TEXT_BYTES_MAX} bytes')"
-        asked = f"{_SLOT.sub(filled, function.longest)} > {MADE_TEXT_BYTES_MAX}"
-        arguments = (f"CASE WHEN {asked} THEN {failed} ELSE {arguments[0]} END", *arguments[1:])
+        # In the argument, not around the call: DuckDB works out constant calls before it looks at a CASE around them.
+        # Not by error(), which counts as chance: a correlated sub-query with IN then gives other rows in DuckDB.
+        failed = f"CAST('A text would be longer than {MADE_TEXT_BYTES_MAX} bytes' AS BOOLEAN)"
+        asked = f"CASE WHEN {_SLOT.sub(filled, function.longest)} > {MADE_TEXT_BYTES_MAX} THEN {failed} END"
+        arguments = (f"CASE WHEN {asked} THEN NULL ELSE {arguments[0]} END", *arguments[1:])
     return _SLOT.sub(filled, text)
