@@ -35,7 +35,7 @@ CONSTRUCTS: dict[str, str] = {
     "attached": r"bare\.star",
     "two databases": r"db\.(obj|cased).*other\.cat|other\.cat.*db\.obj",
     "AS OF REVISION": r"AS OF REVISION 1",
-    "derived table": rf"(FROM|JOIN) \(SELECT",
+    "derived table": r"(FROM|JOIN) \(SELECT",
     "derived table in a derived table": r"(FROM|JOIN) \(SELECT.*FROM \(SELECT",
     "union as a derived table": r"(FROM|JOIN) \(\(",
     "CTE": r"\AWITH ",
@@ -122,4 +122,6 @@ def _subqueries(text: str) -> Iterator[str]:
 
 
 def _kind(before: str) -> str:
-    return next((kind for kind in ("NOT EXISTS", "EXISTS", "NOT IN", "IN", "ALL", "ANY") if before.endswith(kind)), "value")
+    return next(
+        (kind for kind in ("NOT EXISTS", "EXISTS", "NOT IN", "IN", "ALL", "ANY") if before.endswith(kind)), "value"
+    )

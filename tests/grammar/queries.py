@@ -24,6 +24,7 @@ class Grammar:
         self.sources = Sources(rng, mysql, self._derived, lambda scope: self.expressions.predicate(scope, 1))
         self.sources.at_revision = self.chance(0.04)
         self.below = 0
+        self.exact = False  # no sums of fractions, whose rounding makes equal rows differ
 
     def chance(self, of: float) -> bool:
         return self.rng.random() < of
@@ -40,6 +41,9 @@ class Grammar:
         return node("", "[0][1]", listed(withs, keyword="WITH "), node("", " [0]", body))
 
     def _any_select(self) -> Node:
+        if self.chance(0.02):
+            text, _ = self.sources.table()
+            return node("", "SELECT COUNT(*) AS c0 FROM [0]", text)
         choice = self.rng.random()
         if choice < 0.5:
             return self._rows()
@@ -124,7 +128,9 @@ class Grammar:
     def _hidden_order(self, source: Source) -> Node:
         """By an expression that is not shown; the rest of the order makes it unique."""
         scope = source.scope
-        key = self._subquery(scope, "int") if self.chance(0.2) else self.expressions.of(scope, self.rng.choice(KINDS), 2)
+        key = (
+            self._subquery(scope, "int") if self.chance(0.2) else self.expressions.of(scope, self.rng.choice(KINDS), 2)
+        )
         found = node(
             "", f" ORDER BY [0] DESC, {self._unique(source.scope)} LIMIT {self.rng.randint(1, 9)}", key, optional=True
         )
@@ -182,7 +188,11 @@ class Grammar:
         having = NOTHING
         if groups and self.chance(0.3):
             low = self.rng.randint(0, 3)
-            over = self._subquery(self._grouped_scope(source, groups), "int") if self.chance(0.4) else node("int", str(low))
+            over = (
+                self._subquery(self._grouped_scope(source, groups), "int")
+                if self.chance(0.4)
+                else node("int", str(low))
+            )
             test = node("bool", "[0] > [1]", self._aggregate(source.scope, "int"), over)
             having = node("", " HAVING [0]", test, optional=True)
         clauses = [self._items(items), self._from(source), self._where(source), listed(groups, keyword=" GROUP BY ")]
@@ -222,6 +232,8 @@ class Grammar:
                     of = f"{r.alias}.{r.unique[0]}, {r.alias}.{r.measured}"
                     some += [node("int", f"MIN_BY({of})"), node("int", f"MAX_BY({of})")]
             return self.rng.choice(some)
+        if self.exact:
+            return node("real", f"{self.rng.choice(('MIN', 'MAX'))}([0])", half)
         function = self.rng.choice(
             ("SUM", "AVG", "MIN", "MAX", "STDDEV_POP", "VAR_SAMP", "MEDIAN", "AVG", "STDDEV_SAMP")
         )
@@ -295,6 +307,7 @@ class Grammar:
 
     def _union(self, kinds: list[str]) -> Node:
         verbs = ("UNION", "UNION ALL", "UNION ALL", "INTERSECT", "EXCEPT", "INTERSECT ALL", "EXCEPT ALL")
+        self.exact, before = True, self.exact
         made = node("", "([0])", self._select_named(kinds)[0])
         for _ in range(self.rng.choice((1, 1, 2))):
             more = node("", "([0])", self._select_named(kinds)[0])
@@ -302,6 +315,7 @@ class Grammar:
             if self.chance(0.5):
                 break
             made = node("", "([0])", made)
+        self.exact = before
         return made
 
     def _subquery(self, scope: Scope, kind: str) -> Node:

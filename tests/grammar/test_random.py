@@ -15,9 +15,9 @@ from .node import listed, node, shrunk
 from .runs import difference, query_of, report, side_of
 from .skies import Sides, sides
 
-BATCH = 100
-ALWAYS = 630
-FIRST_LONG = 100_000
+FAST, BATCH = 40, 100
+ALWAYS = 2000
+FIRST_LONG, LONG = 100_000, 50_000
 
 
 @pytest.fixture(scope="module")
@@ -38,25 +38,19 @@ def check(every_side: tuple[Sides, ...], first: int, count: int) -> None:
 
 
 def test_the_first_queries(every_side: tuple[Sides, ...]) -> None:
-    check(every_side, 0, 30)
+    check(every_side, 0, FAST)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(30, ALWAYS, BATCH))
+@pytest.mark.parametrize("first", range(FAST, ALWAYS, BATCH))
 def test_random_queries(every_side: tuple[Sides, ...], first: int) -> None:
     check(every_side, first, min(BATCH, ALWAYS - first))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("first", range(ALWAYS, 2030, BATCH))
-def test_more_random_queries(every_side: tuple[Sides, ...], first: int) -> None:
-    check(every_side, first, BATCH)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("first", range(FIRST_LONG, FIRST_LONG + 50_000, 10 * BATCH))
+@pytest.mark.parametrize("first", range(FIRST_LONG, FIRST_LONG + LONG, 5 * BATCH))
 def test_many_random_queries(every_side: tuple[Sides, ...], first: int) -> None:
-    check(every_side, first, 10 * BATCH)
+    check(every_side, first, 5 * BATCH)
 
 
 def test_a_seed_is_a_query() -> None:
