@@ -36,12 +36,12 @@ class Expression:
 
     def children(self) -> Iterator[Expression]:
         """The expressions directly inside this one, in the order of its fields."""
-        for name in _field_names(type(self)):
+        for name in _field_names(self.__class__):
             yield from _expressions_in(getattr(self, name))
 
 
 @cache
-def _field_names(kind: type[Expression]) -> tuple[str, ...]:
+def _field_names(kind: type) -> tuple[str, ...]:
     """Kept, because planning walks over every expression many times."""
     return tuple(spec.name for spec in fields(kind) if spec.name != "type")
 
