@@ -193,6 +193,8 @@ def test_too_many_ranges_close_their_smallest_gaps() -> None:
     starts, ends = np.array([0, 10, 100, 111]), np.array([5, 20, 110, 120])
     closed = at_most((starts, ends), 2)
     assert closed[0].tolist() == [0, 100] and closed[1].tolist() == [20, 120]
+    low, high = at_most((starts, ends), 1)
+    assert low.tolist() == [0] and high.tolist() == [120]
 
 
 def test_a_small_cone_is_covered_fast_and_tightly() -> None:

@@ -6,6 +6,7 @@ Called by plan.split, plan.gather and, for each fragment sent, by the engine. Pu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -17,9 +18,12 @@ from qsky.plan.leaves import meeting, places_in
 from qsky.plan.model import Batch, Cells, Given, Plan, Reading, Ref, Scan, Template
 from qsky.plan.near import tangent_axes, with_grid
 from qsky.plan.words import number_text
-from qsky.sky.cover import ranges_within
+from qsky.sky.cover import at_most, ranges_within
 from qsky.sky.healpix import CELLS_29, Ints
 from qsky.sql.statement import quoted, split_holes
+
+# Of chunks of another tiling a fragment needs its own piece of sky and a rim, which may lie far apart in the order of cells.
+_RANGES_MAX: Final = 16
 
 
 def template_of(text: str, readings: Mapping[str, Reading]) -> Template:
@@ -143,8 +147,10 @@ def _relation(reading: Reading, name: str, cells: Cells | None, axes: tuple[np.n
     ref = reading.ref
     conditions = []
     if cells is not None and ref.cell_column:
-        low, high = (int(cells[0][0]), int(cells[1][-1])) if len(cells[0]) else (0, 0)
-        conditions.append(f"{quoted(ref.cell_column)} >= {low} AND {quoted(ref.cell_column)} < {high}")
+        scattered = (
+            reading.role == "around" and 2 * (cells[1] - cells[0]).sum() < cells[1][-1:].sum() - cells[0][:1].sum()
+        )
+        conditions.append(_inside(quoted(ref.cell_column), at_most(cells, _RANGES_MAX if scattered else 1)))
     if reading.dec_deg is not None and ref.table.dec:
         low_dec, high_dec = (number_text(value) for value in reading.dec_deg)
         conditions.append(f"{quoted(ref.table.dec)} >= {low_dec} AND {quoted(ref.table.dec)} <= {high_dec}")
@@ -154,6 +160,13 @@ def _relation(reading: Reading, name: str, cells: Cells | None, axes: tuple[np.n
         assert axes is not None
         name = with_grid(name, grid, axes)
     return name
+
+
+def _inside(column: str, cells: Cells) -> str:
+    """A condition on a column of cells. DuckDB skips row groups by each of several ranges as it does by one."""
+    ranges = list(zip(cells[0].tolist(), cells[1].tolist(), strict=True)) or [(0, 0)]
+    texts = [f"{column} >= {low} AND {column} < {high}" for low, high in ranges]
+    return texts[0] if len(texts) == 1 else "(" + " OR ".join(f"({text})" for text in texts) + ")"
 
 
 def scan_width(schema: tuple[tuple[str, str], ...]) -> int:

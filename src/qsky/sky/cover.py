@@ -61,6 +61,8 @@ def at_most(ranges: Ranges, ranges_max: int) -> Ranges:
     starts, ends = ranges
     if len(starts) <= ranges_max:
         return ranges
+    if ranges_max == 1:
+        return starts[:1], ends[-1:]
     gaps = starts[1:] - ends[:-1]
     kept = np.sort(np.argpartition(gaps, len(gaps) - (ranges_max - 1))[len(gaps) - (ranges_max - 1) :])
     return starts[np.concatenate(([0], kept + 1))], ends[np.concatenate((kept, [len(ends) - 1]))]
