@@ -30,7 +30,6 @@ from qsky.sql.query import (
     TableRef,
     expressions_after_where,
     has_aggregate,
-    walk,
 )
 from qsky.sql.statement import Select, from_text, select_text, whole
 

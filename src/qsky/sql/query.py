@@ -36,7 +36,8 @@ class Expression:
 
     def children(self) -> Iterator[Expression]:
         """The expressions directly inside this one, in the order of its fields."""
-        for name in _field_names(self.__class__):
+        kind: Any = self.__class__  # to mypy a class with a __hash__ of its own is not hashable itself
+        for name in _field_names(kind):
             yield from _expressions_in(getattr(self, name))
 
 
