@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -372,3 +373,25 @@ def test_where_rows_came_from_is_kept(root: Root) -> None:
     assert root.rows("star").sort_by("id")["mag"].to_pylist() == [1.0, None, 4.0]
     assert root.revision.by and root.revision.created and root.revision.operation == "load"
     root.assert_clean()
+
+
+def test_noise_is_packed_with_what_is_quick_to_unpack(root: Root) -> None:
+    random = np.random.default_rng(7)
+    extra = {
+        "noise": random.random(5000),
+        "same": np.full(5000, 1.5),
+        "odd.name": random.random(5000).astype(np.float32),
+        "listed": pa.array([[1.5, 2.5]] * 5000),
+        "none": pa.nulls(5000, pa.float64()),
+    }
+    rows = stars(5000)
+    for name, values in extra.items():
+        rows = rows.append_column(name, pa.array(values))
+    root.load("star", rows)
+    part = next(root.folder.rglob("star/g0001/dataset/**/*.parquet"))
+    group = pq.ParquetFile(part).metadata.row_group(0)
+    columns = [group.column(place) for place in range(group.num_columns)]
+    codecs = {column.path_in_schema: column.compression for column in columns}
+    assert [codecs[name] for name in ("noise", "odd.name", "same", "none")] == ["SNAPPY", "SNAPPY", "ZSTD", "ZSTD"]
+    assert [codec for path, codec in codecs.items() if path.startswith("listed")] == ["ZSTD"]
+    assert codecs["_healpix_29"] == "SNAPPY"
