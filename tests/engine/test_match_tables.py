@@ -149,7 +149,7 @@ def test_joins_equal_plain_duckdb(sky: Sky, queries: tuple[str, ...]) -> None:
 def test_what_is_admissible_is_done_in_chunks(sky: Sky) -> None:
     made, engine, _ = sky
     far = [text for text in UNDER if "o.d" in text]  # the ends of sky.own lie anywhere: most of the sky around
-    assert not [text for text in UNDER if text not in far and "\ngather " in engine.explain(text)]
-    assert not [text for text in (*GATHERED, *far) if "\ngather " not in engine.explain(text)]
+    assert not [text for text in UNDER if text not in far and "\ngather     filtered" in engine.explain(text)]
+    assert not [text for text in (*GATHERED, *far) if "\ngather     filtered" not in engine.explain(text)]
     table = made.root.revision.table("m")
     assert table is not None and table.own_angle_arcsec_max > 0

@@ -61,13 +61,13 @@ def test_a_seed_is_a_query() -> None:
 def test_the_oracle_understands_most(every_side: tuple[Sides, ...]) -> None:
     """A query that DuckDB refuses proves nothing; there must be few."""
     refused = 0
-    for seed in range(100):
+    for seed in range(300):
         query, _ = query_of(seed)
         try:
             every_side[2].oracle.execute(query.spelled(ours=False))
         except Exception:
             refused += 1
-    assert refused <= 5
+    assert refused <= 18
 
 
 def test_shrinking_keeps_what_fails() -> None:

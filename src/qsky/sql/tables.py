@@ -171,10 +171,12 @@ def ctes_of(parsed: Parsed, node: Any, around: Surroundings) -> Surroundings:
 
 
 def check_revisions(tables: Tables, tree: Any) -> None:
-    """AS OF REVISION anywhere but behind a table of FROM means nothing; a CTE that nobody reads was not looked into."""
-    ctes = list(tree.find_all(exp.CTE))
-    names = {cte.alias.lower() for cte in ctes}
-    inside = (table for cte in ctes for table in cte.find_all(exp.Table))
-    unread = {table.this.meta.get("end") for table in inside if table.db or table.name.lower() not in names}
-    if set(tables.parsed.revisions) - tables.used_revisions - unread:
+    """AS OF REVISION anywhere but behind a table of FROM means nothing.
+
+    Not every such table was bound: not in a CTE that nobody reads, nor in a sub-query whose text was bound before.
+    """
+    names = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    read = (table for table in tree.find_all(exp.Table) if table.db or table.name.lower() not in names)
+    allowed = {table.this.meta.get("end") for table in read}
+    if set(tables.parsed.revisions) - tables.used_revisions - allowed:
         raise tables.parsed.error(tree, "syntax", "AS OF REVISION may only follow the name of a table in FROM.")
