@@ -28,7 +28,8 @@ from benchmarks.questions import (
     SHOWN,
 )
 from qsky.catalog.model import Kind
-from qsky.ingest.request import LoadReport, LoadRequest
+from qsky.events import LoadReport
+from qsky.ingest.request import LoadRequest
 from qsky.output.formats import write
 from qsky.result import Result
 from qsky.wire import Sky

@@ -10,7 +10,7 @@ from qsky.output.grid import text_grid
 from qsky.wire import Sky
 
 CONE = """SELECT objectId, coord_ra, coord_dec, scisql_nanojanskyToAbMag(i_psfFlux) AS i_mag
-FROM sky.object WHERE qserv_areaspec_circle(266.405, -28.936, 1) ORDER BY i_mag LIMIT 5"""
+FROM sky.object WHERE qserv_areaspec_circle(266.405, -28.936, 1) AND i_psfFlux > 0 ORDER BY i_mag LIMIT 5"""
 
 VARIABLE = """SELECT objectId FROM sky.object
 WHERE variable_class IS NOT NULL AND i_psfFlux > 50000 ORDER BY objectId LIMIT 1"""

@@ -12,7 +12,6 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from qsky.alarm import TimeIsOver, done_until
 from qsky.config import Settings
 from qsky.dispatch.state import over_time
 from qsky.errors import QskyError
@@ -36,7 +35,6 @@ class Asking:
         self._settings = settings
         self._listener = listener
         self._bytes = 0
-        self._planning = False
 
     @property
     def ends(self) -> float | None:
@@ -44,16 +42,11 @@ class Asking:
         return self.began + self._settings.query_seconds_max if self._settings.query_seconds_max else None
 
     def planned(self, work: Callable[[], T]) -> T:
-        """What `work`, which is Python alone and looks at no clock, makes, if it does in time. Raises limit-time."""
-        if self.ends is None or self._planning:
-            return work()
-        self._planning = True
-        try:
-            return done_until(self.ends, work)
-        except TimeIsOver:
-            raise over_time(self._settings.query_seconds_max) from None
-        finally:
-            self._planning = False
+        """What `work`, which looks at no clock itself, makes; nothing more is begun after the time. Raises limit-time."""
+        made = work()
+        if self.ends is not None and monotonic() > self.ends:
+            raise over_time(self._settings.query_seconds_max)
+        return made
 
     def stage(self, plan: Plan) -> Stage:
         """A plan that is about to run. Raises limit-bytes if that would read more than a query may."""

@@ -5,6 +5,7 @@ Callers give SQL that they printed themselves; nothing a user typed reaches this
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ _CLOSED: Final = "SELECT error('Permission Error: files are not read by name')"
 _ANSWER_ROWS: Final = 100_000
 # What DuckDB makes of a Ctrl-C it meets while Python's main thread is inside it.
 _PRESSED: Final = "Query interrupted"
+
+# A sentence of ours that SQL has DuckDB cast to a number or truth value in order to fail (sql.signature).
+_REFUSED_BY_CAST: Final = re.compile(r"Could not convert string '(A text would be [^']*)' to ")
 
 # `execute` copies the rows once more, as this says; `sql`, which it recommends, binds every text twice, and for a small
 # cone that costs a third of the whole answer.
@@ -218,7 +222,8 @@ def as_qsky_error(error: Exception) -> QskyError:
         return QskyError("download-failed", f"A file of an attached catalogue is out of reach: {text}")
     if isinstance(error, duckdb.IOException):
         return QskyError("damaged", f"A file cannot be read: {text}", hint="Run `qsky verify` on the database.")
-    return QskyError("query-failed", text)
+    refused = _REFUSED_BY_CAST.search(text)
+    return QskyError("query-failed", refused[1] if refused else text)
 
 
 def too_large(bytes_max: int) -> QskyError:

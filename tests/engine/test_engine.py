@@ -300,3 +300,10 @@ def test_the_chunk_of_a_row_can_be_asked_for(sky: MadeSky, engine: Engine, text:
     np.testing.assert_array_equal(folder, pixel // 10_000 * 10_000)
     assert "Norder" not in engine.query(f"SELECT * FROM {table} LIMIT 1").schema.names
     assert refused(engine, "SELECT Norder FROM db.bands").code.name == "unknown-name"
+
+
+def test_a_text_that_grows_is_refused_in_one_sentence(engine: Engine) -> None:
+    long = "SELECT REPEAT(COALESCE(name, 'x'), 100000) AS a FROM db.obj"
+    error = refused(engine, f"SELECT MAX(LENGTH(CONCAT(t.a, t.a))) FROM ({long}) t")
+    assert error.code.name == "query-failed"
+    assert str(error).startswith("A text would be longer than 262144 bytes")

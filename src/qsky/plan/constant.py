@@ -8,7 +8,7 @@ from typing import Final
 from qsky.catalog.types import INTEGERS
 from qsky.sql.query import Binary, Cast, Expression, Literal_, Unary
 
-_INT64: Final = range(-(1 << 63), 1 << 63)
+_INT64_MAX: Final = (1 << 63) - 1
 
 
 def constant(expression: Expression) -> float | int | None:
@@ -36,7 +36,7 @@ def _worked_out(expression: Binary) -> float | int | None:
         return _arithmetic(expression.operator, float(left), float(right))
     if expression.type in INTEGERS and isinstance(left, int) and isinstance(right, int) and expression.operator != "/":
         value = _arithmetic(expression.operator, left, right)
-        return value if value in _INT64 else None
+        return value if value is not None and -_INT64_MAX - 1 <= value <= _INT64_MAX else None
     return None
 
 
