@@ -95,7 +95,7 @@ class Above:
     def _lend(self, duck: Duck | None, large: bool) -> Iterator[Lent]:
         small_bytes = min(max(self._memory_bytes // _SMALL_SHARE, _SMALL_BYTES_LEAST), self._memory_bytes)
         memory_bytes = self._memory_bytes if large else small_bytes
-        lent = Lent(duck or self._open_duck(memory_bytes), memory_bytes // 2)
+        lent = Lent(duck or _opened_aside(self._open_duck, memory_bytes), memory_bytes // 2)
         try:
             yield lent
         finally:
@@ -111,6 +111,23 @@ class Above:
             self._free = {True: [], False: []}
         for duck in ducks:
             duck.close()
+
+
+def _opened_aside(open_duck: Callable[[int], Duck], memory_bytes: int) -> Duck:
+    """A new instance, opened by a thread: a Ctrl-C that comes while DuckDB calls back into Python gets lost there."""
+    outbox: Queue[Duck | BaseException] = Queue(1)
+
+    def work() -> None:
+        try:
+            outbox.put(open_duck(memory_bytes))
+        except BaseException as error:
+            outbox.put(error)
+
+    threading.Thread(target=work, name="qsky-open", daemon=True).start()
+    opened = outbox.get()
+    if isinstance(opened, BaseException):
+        raise opened
+    return opened
 
 
 _END: Final = None
