@@ -18,6 +18,8 @@ from .skies import Sides, sides
 FAST, BATCH = 40, 100
 ALWAYS = 2000
 FIRST_LONG, LONG = 100_000, 50_000
+# DuckDB 2.0.0 ends its process on these: a correlated sub-query inside one that has a RIGHT JOIN.
+KILL_THE_ORACLE = frozenset({1351})
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def every_side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sides
 
 def check(every_side: tuple[Sides, ...], first: int, count: int) -> None:
     failures = []
-    for seed in range(first, first + count):
+    for seed in sorted({*range(first, first + count)} - KILL_THE_ORACLE):
         side = side_of(every_side, seed)
         query, lang = query_of(seed)
         found = difference(side, query, lang)
