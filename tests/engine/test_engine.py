@@ -142,10 +142,11 @@ def test_a_time_limit_above_the_line(sky: MadeSky) -> None:
         "SELECT count(*) FROM db.src a, db.src b, db.src c, other.cat d"
         " WHERE a.f + b.f + c.f + d.mag > 1e9 AND a.f > -1e9 AND b.f > -1e9 AND c.f > -1e9 AND d.mag > -1e9"
     )
-    with engine_over(sky, query_seconds_max=1.0) as engine:
+    with engine_over(sky, query_seconds_max=3.0) as engine:
+        engine.query("SELECT count(mag) FROM db.obj").arrow()
         began = time.monotonic()
         assert refused(engine, slow).code.name == "limit-time"
-        assert time.monotonic() - began < 2.0
+        assert 3.0 <= time.monotonic() - began < 6.0, "as much again for a machine that does other things"
         assert engine.query("SELECT count(mag) FROM db.obj").scalar() > 0
 
 
