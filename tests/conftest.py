@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.mariadb import mariadb
 
-__all__ = ["any_words", "mariadb", "pytest_addoption", "shared_data"]
+__all__ = ["any_words", "mariadb", "pytest_addoption", "pytest_configure", "shared_data"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -28,6 +29,12 @@ def any_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """For statements written by hand, of whatever takes long or fails: the words of the second wall are not asked."""
     for module in ("qsky.worker.execute", "qsky.merge"):
         monkeypatch.setattr(f"{module}.only_known_words", str)
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs in the background with Ctrl-C ignored, and the tests of Ctrl-C would wait for ever."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
