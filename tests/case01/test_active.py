@@ -28,27 +28,17 @@ ALL: Final = cases("active")
 ACTIVE: Final = {name: case for name, case in ALL.items() if name not in OWN_STORAGE}
 # How many of the first columns decide the order, where rows that are equal there may come in any order.
 ORDER_COLUMNS: Final[Mapping[str, int]] = {"0012.1_raftAndCcd": 1}
-NOT_YET: Final[Mapping[str, str]] = {
-    "1096_bitwise_left_shift": "<< of a negative number",
-}
-
-
-def _marked(named: Mapping[str, Case]) -> list[object]:
-    return [
-        pytest.param(case, id=name, marks=pytest.mark.xfail(reason=NOT_YET[name], strict=False))
-        if name in NOT_YET
-        else pytest.param(case, id=name)
-        for name, case in named.items()
-    ]
 
 
 def test_nothing_is_left_out(shared_data: object) -> None:
     assert len(ALL) == 78
-    assert set(OF_ACTIVE) | OWN_STORAGE | set(ORDER_COLUMNS) | set(NOT_YET) <= set(ALL)
+    assert set(OF_ACTIVE) | OWN_STORAGE | set(ORDER_COLUMNS) <= set(ALL)
     assert {name for name, case in ALL.items() if "scisql_" in case.plain} == set(OF_ACTIVE)
 
 
-@pytest.mark.parametrize("case", _marked({n: c for n, c in ACTIVE.items() if n not in OF_ACTIVE}))
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=name) for name, case in ACTIVE.items() if name not in OF_ACTIVE]
+)
 def test_equal_to_mariadb(case: Case, sky: Sky, reference: MariaDB) -> None:
     wanted = reference.query(_without_limit(case), database=DATABASE)
     for text in dict.fromkeys((case.text, case.plain)):

@@ -7,7 +7,7 @@ first, has a counterpart that says the same in one statement.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pymysql
@@ -52,9 +52,6 @@ OF_THE_SKY: Final[Mapping[str, Callable[[MariaDB], list[Row]]]] = {
     "3016_selectAllPairsWithinDistance": pairs_in_area,
 }
 ORDERED_BY_COLOUR: Final = "3015_orderByFunction"
-NOT_YET: Final[Mapping[str, str]] = {
-    "0011_sdqaMetric": "NAME_CONST, _latin1 and COLLATE",
-}
 # Not valid over the tables there are -> how the refusal begins.
 INVALID: Final[Mapping[str, str]] = {
     "2002_findStarsWithMultiMeasAndMagVariation": "There is no column 'extendedParameter' in Object. (line 1, column 41)",
@@ -84,12 +81,7 @@ def test_each_is_of_one_kind(shared_data: object) -> None:
     assert len(REFUSED) == 29
 
 
-def _marked(name: str) -> Any:
-    marks = pytest.mark.xfail(reason=NOT_YET[name], strict=False) if name in NOT_YET else ()
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", [_marked(name) for name in VALID])
+@pytest.mark.parametrize("name", VALID)
 def test_valid(name: str, sky: Sky, reference: MariaDB) -> None:
     wanted, order = reference.query(REFUSED[name].plain, database=DATABASE), VALID[name]
     table = sky.sql(REFUSED[name].text, database=DATABASE).arrow()
@@ -99,7 +91,7 @@ def test_valid(name: str, sky: Sky, reference: MariaDB) -> None:
     assert_same_rows(*([tuple(row[at] for at in order) for row in each] for each in (rows, wanted.rows)))
 
 
-@pytest.mark.parametrize("name", [_marked(name) for name in OF_THE_SKY])
+@pytest.mark.parametrize("name", OF_THE_SKY)
 def test_valid_with_functions_of_the_sky(name: str, sky: Sky, reference: MariaDB) -> None:
     wanted = OF_THE_SKY[name](reference)
     assert len(wanted) > 100 or wanted[0][0] > 10

@@ -102,7 +102,7 @@ CASES: list[tuple[str, Any]] = [
     ("5 ^ 3", 6),
     ("1 << 40", 1 << 40),
     ("hip >> 3", 123456789012 >> 3),
-    ("~0", -1),
+    ("~0", Decimal((1 << 64) - 1)),
     ("n & `order`", None),
     # comparison and logic
     ("n = 7.0", 1),
@@ -302,7 +302,7 @@ def test_values_in_duckdbs_words(duck: Duck, world: Any, text: str, wanted: Any)
     assert value(duck, world, text, "duckdb") == wanted
 
 
-@pytest.mark.parametrize("text", ["9223372036854775807 + n", "CAST(name AS SIGNED)", "-1 << n", "hip * hip"])
+@pytest.mark.parametrize("text", ["9223372036854775807 + n", "CAST(name AS SIGNED)", "hip * hip"])
 def test_what_cannot_be_held_is_an_error(duck: Duck, world: Any, text: str) -> None:
     with pytest.raises(QskyError) as caught:
         value(duck, world, text)

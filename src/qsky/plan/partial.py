@@ -14,6 +14,7 @@ from typing import Final
 
 from qsky.catalog.types import INTEGERS
 from qsky.plan.model import PIECES
+from qsky.sql.operators import collation_of
 from qsky.sql.parts import aggregates_in
 from qsky.sql.query import Aggregate, Binary, Case, Cast, ColumnRef, Expression, IsNull, Literal_, Query
 from qsky.sql.rewrite import rewritten
@@ -36,7 +37,7 @@ class _Parts:
 
     def group(self, expression: Expression) -> ColumnRef:
         name = self.groups.setdefault(expression, f"g{len(self.groups)}")
-        collation = expression.collation if isinstance(expression, ColumnRef) else ""
+        collation = collation_of(expression)
         return ColumnRef(type=expression.type, table=PIECES, column=name, collation=collation)
 
     def partial(self, expression: Expression) -> ColumnRef:

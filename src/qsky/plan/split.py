@@ -197,7 +197,7 @@ def _order_above(query: Query) -> tuple[tuple[Order, ...], tuple[tuple[str, Expr
         if isinstance(expression, Literal_):
             continue
         name = shown.get(expression) or hidden.setdefault(expression, f"o{len(hidden)}")
-        collation = expression.collation if isinstance(expression, ColumnRef) else ""
+        collation = collation_of(expression)
         orders.append(replace(order, expression=piece_column(name, expression.type, collation)))
     return tuple(orders), tuple((name, expression) for expression, name in hidden.items())
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from qsky.errors import QskyError
+from qsky.sql import bits
 from qsky.sql import operators as op
 from qsky.sql.aggregate_terms import AGGREGATE_TERMS
 from qsky.sql.calls import bind_call
@@ -27,7 +28,6 @@ from qsky.sql.query import (
     InList,
     IsNull,
     Literal_,
-    Unary,
     walk,
 )
 from qsky.sql.scope import Alias, Scope
@@ -170,15 +170,15 @@ def _arithmetic(operator: str) -> Callable[[Binder, Any], Expression]:
 
 def _bitwise(operator: str) -> Callable[[Binder, Any], Expression]:
     def bound(self: Binder, node: Any) -> Expression:
-        return op.bitwise(operator, self.bind(node.this), self.bind(node.expression))
+        joined = bits.bitwise_unsigned if self.parsed.lang == "mysql" else bits.bitwise
+        return joined(operator, self.bind(node.this), self.bind(node.expression))
 
     return bound
 
 
 def _complement(self: Binder, node: Any) -> Expression:
-    zero = op.bitwise("&", self.bind(node.this), op.number(0))
-    assert isinstance(zero, Binary)
-    return Unary(type="BIGINT", operator="~", operand=zero.left)
+    operand = self.bind(node.this)
+    return bits.complement_unsigned(operand) if self.parsed.lang == "mysql" else bits.complement(operand)
 
 
 _COMPARISONS: Final = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ)

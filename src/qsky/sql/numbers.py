@@ -61,9 +61,29 @@ CHOICE: Final = (
     Function("LEAST_KNOWN", "a*a", "same", "least({*})"),
 )
 
+_TOO_FAR: Final = "{1} < 0 OR {1} > 63"
 BITS: Final = (
+    # for operators.in_any_case
+    Function("ANY_CASE", "a", "first", "{0}"),
     Function("UNSIGNED_OF_DECIMAL", "n", "HUGEINT", "greatest(CAST({0} AS HUGEINT), 0) + CAST({0} * 0 AS HUGEINT)"),
     Function("UNSIGNED", "n", "HUGEINT", "CASE WHEN {0} < 0 THEN {0} + 18446744073709551616 ELSE {0} END"),
+    # as MySQL makes 64 bits of a DOUBLE
+    Function(
+        "ROUND_TO_BITS",
+        "n",
+        "HUGEINT",
+        "CASE WHEN {0} >= 18446744073709551615 THEN 18446744073709551615 "
+        "WHEN {0} <= -9223372036854775808 THEN -9223372036854775808 ELSE CAST(round({0}) AS HUGEINT) END",
+    ),
+    # What is pushed out is lost; masked before, because DuckDB refuses a shift that loses something.
+    Function(
+        "SHIFT_LEFT",
+        "ii",
+        "HUGEINT",
+        f"CASE WHEN {_TOO_FAR} THEN {{0}} * 0 "
+        "ELSE ({0} & (CAST(18446744073709551615 AS HUGEINT) >> {1})) << {1} END",
+    ),
+    Function("SHIFT_RIGHT", "ii", "HUGEINT", f"CASE WHEN {_TOO_FAR} THEN {{0}} * 0 ELSE {{0}} >> {{1}} END"),
     Function("BIT_COUNT", "i", "BIGINT", "bit_count(CAST({0} AS BIGINT))"),
     Function("BITWISE_AND", "ii", "BIGINT", "(CAST({0} AS BIGINT) & CAST({1} AS BIGINT))"),
     Function("BITWISE_OR", "ii", "BIGINT", "(CAST({0} AS BIGINT) | CAST({1} AS BIGINT))"),

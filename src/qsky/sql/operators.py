@@ -196,16 +196,6 @@ def negate(operand: Expression) -> Expression:
     return Unary(type=kind, operator="-", operand=cast(operand, kind))
 
 
-def bitwise(operator: str, left: Expression, right: Expression) -> Expression:
-    """& | ^ << >> of integers, as 64-bit ones."""
-    for side in (left, right):
-        if not (is_exact(side.type) or side.type in ("BOOLEAN", NULL)):
-            raise Mismatch(f"The operator {operator} needs integers, not {family(side.type)}.")
-    if right.type == "BOOLEAN":
-        right = cast(right, "INTEGER")
-    return Binary(type="BIGINT", operator=operator, left=cast(left, "BIGINT"), right=right)
-
-
 def is_decimal(expression: Expression) -> bool:
     """Whether MySQL would compute the number as an exact decimal: nothing floating goes into it but written numbers."""
     if isinstance(expression, Literal_):
@@ -311,9 +301,23 @@ def time_literal(text: str, kind: str) -> Literal_:
         ) from None
 
 
+_ANY_CASE: Final = "ANY_CASE"
+
+
 def collation_of(*expressions: Expression) -> str:
-    """ "ci" if a column among them compares without case."""
-    return "ci" if any(isinstance(e, ColumnRef) and e.collation == "ci" for e in expressions) else ""
+    """ "ci" if one of them is a column that compares without case, or was told to."""
+    return "ci" if any(_in_any_case(e) for e in expressions) else ""
+
+
+def _in_any_case(e: Expression) -> bool:
+    if isinstance(e, Call):
+        return e.function == _ANY_CASE
+    return isinstance(e, ColumnRef) and e.collation == "ci"
+
+
+def in_any_case(expression: Expression) -> Expression:
+    """The text compared without case, whatever its column says."""
+    return Call(type="VARCHAR", function=_ANY_CASE, arguments=(expression,))
 
 
 def lowered(expression: Expression) -> Expression:
@@ -328,6 +332,8 @@ def without_case(expression: Expression) -> Expression:
 
 def by_bytes(expression: Expression) -> Expression:
     """The text compared with its case, whatever its column says."""
+    if isinstance(expression, Call) and expression.function == _ANY_CASE:
+        return by_bytes(expression.arguments[0])
     return replace(expression, collation="") if isinstance(expression, ColumnRef) else expression
 
 

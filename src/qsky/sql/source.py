@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlglot import exp
 
 from qsky.sql.dialect import COMMA
-from qsky.sql.operators import Mismatch, chain, compare, unify
+from qsky.sql.operators import Mismatch, chain, collation_of, compare, unify
 from qsky.sql.parts import by_chance, free_columns
 from qsky.sql.query import (
     Call,
@@ -244,7 +244,7 @@ def _holds_joins(node: Any) -> bool:
 
 def given_column(given: GivenRef, place: int, item: Item) -> ColumnRef:
     """A column of a stage's rows; it ignores case where the item does."""
-    collation = item.expression.collation if isinstance(item.expression, ColumnRef) else ""
+    collation = collation_of(item.expression)
     return ColumnRef(type=given.types[place], table=given.alias, column=f"c{place}", collation=collation)
 
 

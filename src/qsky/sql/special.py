@@ -15,7 +15,7 @@ from qsky.sql import operators as op
 from qsky.sql.casts import read_time
 from qsky.sql.moments import SESSION_VALUES
 from qsky.sql.plain_calls import bind_function
-from qsky.sql.query import Call, Case, ColumnRef, Expression, IsNull, Literal_
+from qsky.sql.query import Call, Case, ColumnRef, Expression, IsNull, Literal_, columns_in
 from qsky.sql.times import UNITS, duckdb_format, moved_name
 from qsky.sql.types import is_exact, is_text, is_time
 from qsky.sql.units import conversion, unit_of
@@ -78,6 +78,14 @@ def _elt(self: Binder, node: Any, given: list[Any]) -> Expression:
     values = op.unify(others, "ELT")
     branches = [(op.compare("=", place, op.number(at)), value) for at, value in enumerate(values, 1)]
     return Case(type=values[0].type, branches=tuple(branches), otherwise=None)
+
+
+def _name_const(self: Binder, node: Any, given: list[Any]) -> Expression:
+    """NAME_CONST('name', value): the value; a collation said inside does not reach what it is compared with."""
+    named, value = self.bind(given[0]), self.bind(given[1])
+    if not (isinstance(named, Literal_) and is_text(named.type)) or columns_in(value):
+        raise self.error(node, "bad-argument", "NAME_CONST takes a name in quotes and a constant.")
+    return op.by_bytes(value)
 
 
 def _joined_set(self: Binder, node: Any, given: list[Any]) -> Expression:
@@ -257,6 +265,7 @@ _SPECIAL: Final[dict[str, tuple[Special, int, int]]] = {
     "FIELD": (_field, 2, 1000),
     "ELT": (_elt, 2, 1000),
     "POSITION": (_joined_set, 1, 2),
+    "NAME_CONST": (_name_const, 2, 2),
     "IN_UNIT": (_in_unit, 2, 2),
     "VERSION": (_version, 0, 0),
     **{name: (_asked("DATABASE"), 0, 0) for name in ("DATABASE", "SCHEMA", "CURRENT_DATABASE")},

@@ -78,22 +78,30 @@ def _ilike(self: Binder, node: Any) -> Expression:
     return Like(type="BOOLEAN", operand=operand, pattern=pattern, escape="", negated=negated, collation="ci")
 
 
+# Collations without case that MySQL knows by default somewhere; "ci" stands for all of them (docs/semantics.md).
+_ANY_CASE: Final = ("_general_ci", "_unicode_ci", "_unicode_520_ci", "_0900_ai_ci", "_uca1400_ai_ci", "_swedish_ci")
+
+
 def _collate(self: Binder, node: Any) -> Expression:
-    """x COLLATE name: case counts where the name ends in _bin or _cs; anything else is refused."""
-    operand = op.by_bytes(self.bind(node.this))
+    """x COLLATE name: case counts where the name ends in _bin or _cs, and not where it is of `_ANY_CASE`."""
+    operand, name = self.bind(node.this), node.expression.name.lower()
     if operand.type not in ("VARCHAR", "NULL"):
         raise op.Mismatch("COLLATE is for texts.")
-    if not node.expression.name.lower().endswith(("_bin", "_cs")):
-        hint = "Declare the column ci when it is loaded, or compare LOWER(...)."
+    if name.endswith(_ANY_CASE):
+        return op.in_any_case(operand)
+    if not name.endswith(("_bin", "_cs")):
+        hint = "Known are those that end in _bin or _cs, " + ", ".join(_ANY_CASE) + "."
         raise self.error(node, "not-supported", f"COLLATE {node.expression.name} is not supported.", hint)
-    return operand
+    return op.by_bytes(operand)
 
 
 def _introduced(self: Binder, node: Any) -> Expression:
-    """_utf8'text'"""
-    if not str(node.this).lower().startswith("_utf8"):
+    """_utf8'text', and _latin1'text' as far as both are the same."""
+    operand, name = self.bind(node.expression), str(node.this).lower()
+    same = isinstance(operand, Literal_) and str(operand.value).isascii()
+    if not name.startswith("_utf8") and not (name in ("_latin1", "_ascii") and same):
         raise self.error(node, "not-supported", f"The character set {str(node.this)[1:]} is not supported.")
-    return self.bind(node.expression)
+    return operand
 
 
 def _national(self: Binder, node: Any) -> Expression:
