@@ -7,6 +7,7 @@ the engine while it collects.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from qsky.errors import QskyError
@@ -15,7 +16,7 @@ from qsky.plan.batch import batches_of_one, orphan_places, reading_of_one
 from qsky.plan.draft import Draft, binding_predicates, optional_in
 from qsky.plan.leaves import places_in
 from qsky.plan.model import NO_BATCHES, Plan, Ref, Scan
-from qsky.plan.near import conditions, grids_of, tangent_axes, with_grid
+from qsky.plan.near import conditions, grids_of, side_rad, tangent_axes, with_grid
 from qsky.plan.predicate import recognise
 from qsky.plan.spell import scan_width, template_of
 from qsky.plan.split import answer_columns
@@ -119,11 +120,13 @@ def _rows(draft: Draft, ref: Ref) -> int:
 def _merge_text(draft: Draft, names: dict[str, str]) -> str:
     """The whole query over the gathered tables."""
     axes = tangent_axes(NO_BATCHES.starts, NO_BATCHES.ends)
+    # as if they lay all over the sky: where they do not, cells are wider than they should be, within bounds
+    density = max((_rows(draft, ref) for ref in draft.refs.values()), default=0) / (4 * math.pi)
 
     def relation(alias: str) -> str:
         text = draft.refs[alias].given or quoted(names[alias])
         for grid in grids_of(alias, draft.nears, draft.refs):
-            text = with_grid(text, grid, axes)
+            text = with_grid(text, grid, axes, side_rad(grid.reach_rad, density))
         return text
 
     also = conditions(draft.nears)

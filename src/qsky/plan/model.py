@@ -126,13 +126,13 @@ class Reading:
 class Grid:
     """Columns a reference carries for one near-neighbour join: its cell of a square grid, and its unit vector.
 
-    `position` is its (ra, dec) in degrees, made of its columns alone; `side_rad` is the side of a grid cell; `spread`
-    says that each row stands in its cell and the eight around it.
+    `position` is its (ra, dec) in degrees, made of its columns alone; `reach_rad` is how far neighbours may lie on each
+    axis; `spread` says that each row stands in every cell within reach.
     """
 
     prefix: str
     position: tuple[Expression, Expression]
-    side_rad: float
+    reach_rad: float
     spread: bool
 
 

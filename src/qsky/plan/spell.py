@@ -5,6 +5,7 @@ Called by plan.split, plan.gather and, for each fragment sent, by the engine. Pu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,7 +17,7 @@ from qsky.plan.cells import common, within
 from qsky.plan.folders import asked_for, with_folders
 from qsky.plan.leaves import meeting, places_in
 from qsky.plan.model import Batch, Cells, Given, Plan, Reading, Ref, Scan, Template
-from qsky.plan.near import tangent_axes, with_grid
+from qsky.plan.near import Axes, side_rad, tangent_axes, with_grid
 from qsky.plan.words import number_text
 from qsky.sky.cover import at_most, ranges_within
 from qsky.sky.healpix import CELLS_29, Ints
@@ -44,11 +45,13 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
     scan, place = plan.scan_of(number)
     batch = scan.batches[place]
     names = _names(scan)
-    axes = tangent_axes(batch.starts, batch.ends) if any(reading.grids for reading in scan.readings) else None
+    gridded = any(reading.grids for reading in scan.readings)
+    axes = tangent_axes(batch.starts, batch.ends) if gridded else None
+    density = _rows_per_sr(scan, batch) if gridded else 0.0
     inputs, relations = [], {}
     for reading in scan.readings:
         if reading.ref.given:
-            relations[reading.name] = _relation(reading, reading.ref.given, None, axes)
+            relations[reading.name] = _relation(reading, reading.ref.given, None, axes, density)
             continue
         cells = _cells_read(reading, batch)
         source = _input(reading, batch, cells, names[reading.name])
@@ -56,10 +59,20 @@ def fragment_of(plan: Plan, number: int) -> Fragment:
         relation = "{" + source.name + "}"
         if asked_for(reading.ref):
             relation = with_folders(relation, reading, batch)
-        relations[reading.name] = _relation(reading, relation, cells, axes)
+        relations[reading.name] = _relation(reading, relation, cells, axes, density)
     sql = "".join(part if isinstance(part, str) else relations[part.name] for part in scan.template)
     given = tuple(given_in(sql, plan.given).items())
     return Fragment(number, sql, tuple(inputs), batch.chunks, batch.bytes, scan.interactive, given, alone=scan.alone)
+
+
+def _rows_per_sr(scan: Scan, batch: Batch) -> float:
+    """Of the densest table in these chunks; 0 where no chunks are."""
+    cells = int((batch.ends - batch.starts).sum()) if batch.chunks and not batch.orphans else 0
+    if cells == 0:
+        return 0.0
+    own = [reading.ref.snapshot.parts for reading in scan.readings if reading.role in ("own", "overlap")]
+    rows = max((int(parts.rows[parts.of_leaves(batch.starts)].sum()) for parts in own), default=0)
+    return rows / (4 * math.pi * cells / CELLS_29)
 
 
 def _names(scan: Scan) -> dict[str, str]:
@@ -142,7 +155,7 @@ def columns_read(ref: Ref) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _relation(reading: Reading, name: str, cells: Cells | None, axes: tuple[np.ndarray, np.ndarray] | None) -> str:
+def _relation(reading: Reading, name: str, cells: Cells | None, axes: Axes | None, density: float) -> str:
     """The rows of a reference, filtered by what costs little, with its grids."""
     ref = reading.ref
     conditions = []
@@ -158,7 +171,7 @@ def _relation(reading: Reading, name: str, cells: Cells | None, axes: tuple[np.n
         name = f"(SELECT * FROM {name} WHERE {' AND '.join(conditions)})"
     for grid in reading.grids:
         assert axes is not None
-        name = with_grid(name, grid, axes)
+        name = with_grid(name, grid, axes, side_rad(grid.reach_rad, density))
     return name
 
 
