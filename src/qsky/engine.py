@@ -6,6 +6,7 @@ hands values from one to the next, and keeps plans. It knows no file format and 
 
 from __future__ import annotations
 
+import json
 import tempfile
 import threading
 from collections import OrderedDict, deque
@@ -49,6 +50,7 @@ from qsky.result import Facts, Result
 from qsky.shape import BATCH_ROWS, as_schema, limited, schema_named, schema_of, with_first
 from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
+from qsky.sql.explained import explained_statement
 from qsky.sql.moments import Session, in_session
 from qsky.sql.query import GivenRef, Query, Statement
 from qsky.sql.statement import given_name
@@ -97,9 +99,15 @@ class Engine:
     ) -> Result:
         """The answer to one SELECT, its first batch made already. `database` is where bare table names are looked up.
 
-        `listener` hears how far it is (`events.Asked`). Raises any query error; those that come later in the stream
-        are raised where it is read.
+        EXPLAIN before it gives the plan, a line in each row. `listener` hears how far it is (`events.Asked`). Raises any
+        query error; those that come later in the stream are raised where it is read.
         """
+        asked = explained_statement(text, lang)
+        if asked is not None:
+            looked = self._looked_at(asked.text, lang, database, asked.analyze)
+            lines = [json.dumps(explained(*looked), indent=2)] if asked.json else explanation(*looked).splitlines()
+            batch = pa.record_batch({"EXPLAIN": pa.array(lines, pa.string())})
+            return Result(batch.schema, iter([batch]))
         return self._answer(Asking(self.settings, listener), text, lang, database)
 
     def _answer(self, asking: Asking, text: str, lang: str, database: str | None) -> Result:

@@ -242,3 +242,40 @@ def test_a_limit_of_all_rows(engine: Engine, count: int, clause: str) -> None:
     rows = 500 if "5" not in clause else 495
     assert len(engine.query(f"SELECT id FROM db.obj {clause.format(count)}")) == rows
     assert len(engine.query(f"SELECT count(*) FROM db.obj LIMIT 1 OFFSET {count}")) == 0
+
+
+@pytest.mark.parametrize("words", ["EXPLAIN", " explain", "DESCRIBE", "EXPLAIN FORMAT=TREE", "desc\n"])
+@pytest.mark.parametrize("lang", ["mysql", "duckdb"])
+def test_explain_is_a_statement(engine: Engine, words: str, lang: str) -> None:
+    text = "SELECT COUNT(mag) FROM db.obj"
+    answer = engine.query(f"{words} {text}", lang).arrow()
+    assert answer.column_names == ["EXPLAIN"]
+    assert answer.column(0).to_pylist() == engine.explain(text, lang).splitlines()
+
+
+@pytest.mark.parametrize("words", ["EXPLAIN ANALYZE FORMAT=JSON", "EXPLAIN (ANALYZE, FORMAT JSON)"])
+def test_explain_of_what_it_took(engine: Engine, words: str) -> None:
+    (said,) = engine.query(f"{words} (SELECT COUNT(mag) FROM db.obj)").arrow().column(0).to_pylist()
+    assert json.loads(said)["run"]["rows"] == 1
+    lines = engine.query("EXPLAIN ANALYZE SELECT COUNT(mag) FROM db.obj").arrow().column(0).to_pylist()
+    assert any(line.startswith("took") or "fragments" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("EXPLAIN SELECT nothing FROM db.obj", "(line 1, column 16)"),
+        ("EXPLAIN\n SELECT nothing FROM db.obj", "(line 2, column 9)"),
+        ("EXPLAIN DELETE FROM db.obj", "EXPLAIN is not supported"),
+        ("DESCRIBE db.obj", "DESCRIBE is not supported"),
+    ],
+)
+def test_what_cannot_be_explained(engine: Engine, text: str, said: str) -> None:
+    with pytest.raises(QskyError) as caught:
+        engine.query(text)
+    assert said in str(caught.value)
+
+
+def test_adql_has_no_explain(engine: Engine) -> None:
+    with pytest.raises(QskyError, match="EXPLAIN is not supported"):
+        engine.query("EXPLAIN SELECT id FROM db.obj", "adql")

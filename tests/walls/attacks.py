@@ -87,7 +87,7 @@ def _statements() -> tuple[Attack, ...]:
         "SHOW VARIABLES",
         "DESCRIBE sky.star",
         "SUMMARIZE sky.star",
-        "EXPLAIN SELECT 1",
+        "EXPLAIN DELETE FROM sky.star",
         "GRANT ALL ON sky.star TO x",
         "KILL 1",
         "SHUTDOWN",
