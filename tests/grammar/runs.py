@@ -10,12 +10,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from qsky.errors import QskyError
 from tests.engine.same_rows import _close, rows_of
 
 from .node import Node, shrunk
@@ -37,17 +40,25 @@ def query_of(seed: int) -> tuple[Node, str]:
     return Grammar(rng, mysql=mysql).statement(), "mysql" if mysql else "duckdb"
 
 
-def difference(side: Sides, query: Node, lang: str) -> str:
-    """What is wrong with the answer of Qsky, "" if nothing is, or the oracle cannot say."""
+def difference(side: Sides, query: Node, lang: str, asks: Callable[[str], object] = str) -> str:
+    """What is wrong with the answer of Qsky, "" if nothing is, or the oracle cannot say. `asks` hears who is asked."""
     try:
+        asks("theirs")
         theirs = _oracle(side, query, lang)
     except duckdb.Error:
         return ""
     try:
+        asks("ours")
         ours = side.engine.query(query.spelled(ours=lang == "mysql"), lang).arrow()
     except Exception as error:
         return f"{type(error).__name__} {getattr(error, 'code', '')}: {str(error)[:300]}"
     return unlike(ours, theirs)
+
+
+def ours_alone(side: Sides, query: Node, lang: str) -> None:
+    """Ask Qsky a query that the oracle does not survive; it answers or refuses."""
+    with suppress(QskyError):
+        side.engine.query(query.spelled(ours=lang == "mysql"), lang).arrow()
 
 
 def _oracle(side: Sides, query: Node, lang: str) -> pa.Table:

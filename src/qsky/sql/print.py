@@ -289,7 +289,9 @@ def _folded_text(
         # exact numbers would overflow or round in DuckDB's own way; FLOAT it adds in 64 bits by itself
         arguments = (f"CAST({arguments[0]} AS DOUBLE)",)
     first = f"DISTINCT {arguments[0]}" if distinct else arguments[0]
-    order = " ORDER BY " + ", ".join(self.order(each) for each in order_by) if order_by else ""
+    # a constant orders nothing, and DuckDB refuses it
+    orders = [self.order(each) for each in order_by if not isinstance(each.expression, Literal_)]
+    order = " ORDER BY " + ", ".join(orders) if orders else ""
     text = form.text.format(first, *arguments[1:], order=order) + over
     if function == "SUM" and kind != "DOUBLE":
         return f"CAST({text} AS {kind})"
