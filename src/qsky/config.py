@@ -78,6 +78,9 @@ class Settings:
     sql_tables_max: int = setting(61, "Tables a query may name, each as often as it is named.", 1, 10_000)
     sql_constant_bytes_max: int = setting(64 << 10, "Longest text constant of a query.", 16, 1 << 24)
     fragment_bytes_target: int = setting(128 * MIB, "Bytes of parts batched into one fragment of a scan.", 1, 1 << 40)
+    first_rows_bytes_target: int = setting(
+        16 * MIB, "Bytes of the first chunk read at a time where its rows are the first of the answer.", 1, 1 << 40
+    )
     fragment_chunks_max: int = setting(64, "Chunks batched into one fragment.", 1, 1 << 20)
     interactive_chunks_max: int = setting(4, "A query of at most this many chunks is interactive.", 0, 1 << 20)
     gather_bytes_max: int = setting(512 * MIB, "Bytes a query may collect in one place.", 1024, 1 << 50)

@@ -23,6 +23,16 @@ STAGES: tuple[Case, ...] = (
     same("SELECT id FROM db.obj WHERE id IN (SELECT oid FROM db.src WHERE f > 7)"),
     same("SELECT id FROM db.obj WHERE id NOT IN (SELECT oid FROM db.src WHERE f > 7)"),
     same("SELECT id FROM db.obj WHERE mag NOT IN (SELECT mag FROM db.dup)"),
+    same("SELECT id FROM db.obj WHERE id NOT IN (SELECT dec FROM db.bands)"),
+    same("SELECT id FROM db.obj WHERE id IN (SELECT band + 0.5 FROM db.bands) OR class IN (SELECT ra FROM db.bands)"),
+    same(
+        "SELECT t.k, count(*) AS n FROM (SELECT class + 1 AS k, id FROM db.obj) t GROUP BY t.k"
+        " HAVING count(*) > (SELECT count(*) / 20 FROM db.bands b WHERE b.band = t.k)"
+    ),
+    same(
+        "SELECT t.k, (SELECT max(b.band) FROM db.bands b WHERE b.band < t.k) AS m FROM"
+        " (SELECT class + 1 AS k, id FROM db.obj) t GROUP BY t.k"
+    ),
     same("SELECT id FROM db.obj WHERE mag IN (SELECT mag FROM db.dup WHERE id > 1000)"),
     same("SELECT id FROM db.obj WHERE mag NOT IN (SELECT mag FROM db.dup WHERE id > 1000)"),
     same("SELECT id, (SELECT max(f) FROM db.src) AS top FROM db.obj WHERE class = 1"),

@@ -237,8 +237,11 @@ class Grammar:
         function = self.rng.choice(
             ("SUM", "AVG", "MIN", "MAX", "STDDEV_POP", "VAR_SAMP", "MEDIAN", "AVG", "STDDEV_SAMP")
         )
-        made = node("real", f"{function}([0])", number)
-        return self.rng.choice((made, made, node("real", "QUANTILE_CONT([0], 0.25)", half)))
+        # DuckDB rounds what lies between two decimals to their last digit
+        exact = "([0])::DOUBLE"
+        made = node("real", f"{function}([0])", number, theirs=f"MEDIAN({exact})" if function == "MEDIAN" else None)
+        quantile = node("real", "QUANTILE_CONT([0], 0.25)", half, theirs=f"QUANTILE_CONT({exact}, 0.25)")
+        return self.rng.choice((made, made, quantile))
 
     def _folded(self, scope: Scope) -> Node | None:
         return self.expressions.pick(scope, "ci")

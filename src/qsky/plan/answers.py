@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+import pyarrow as pa
+
+from qsky.catalog.types import type_name
 from qsky.errors import QskyError
 from qsky.plan.model import Given
 from qsky.sql.query import Binary, Expression, InList, Literal_, Query, SubQuery, Unary
@@ -38,9 +41,16 @@ def _answer(sub: SubQuery, rows: Any) -> Expression:
         return Literal_(type="BOOLEAN", value=(rows.num_rows > 0) != sub.negated)
     if sub.form == "value":
         return _value(sub, rows)
-    if sub.form == "in" and len(sub.operands) == 1 and rows.num_rows <= _LIST_MAX and sub.operands[0].type in _LISTED:
-        return _listed(sub, rows)
+    if sub.form == "in" and len(sub.operands) == 1 and rows.num_rows <= _LIST_MAX:
+        kind = _kind_of(rows.schema.field(0).type)
+        if kind in _LISTED and sub.operands[0].type in _LISTED:
+            return _listed(sub, rows, kind)
     return sub
+
+
+def _kind_of(arrow: pa.DataType) -> str:
+    """The type of the rows themselves: a fraction among them is no row of an integer column, however it would round."""
+    return "NULL" if pa.types.is_null(arrow) else type_name(arrow)
 
 
 def _value(sub: SubQuery, rows: Any) -> Expression:
@@ -51,10 +61,9 @@ def _value(sub: SubQuery, rows: Any) -> Expression:
     return Literal_(type=sub.type, value=value) if sub.type in _LISTED or value is None else sub
 
 
-def _listed(sub: SubQuery, rows: Any) -> Expression:
+def _listed(sub: SubQuery, rows: Any, kind: str) -> Expression:
     """IN over nothing is false, even for NULL; NULL among the rows makes a miss unknown."""
     operand = sub.operands[0]
-    kind = operand.type
     values = rows.column(0).unique().to_pylist()
     if not values:
         return Literal_(type="BOOLEAN", value=sub.negated)

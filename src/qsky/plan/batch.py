@@ -26,6 +26,7 @@ from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import probe_of
 from qsky.sky.cover import ranges_within
 from qsky.sky.healpix import CELLS_29, Ints
+from qsky.sql.parts import windows_in
 
 _CUTS_MAX: Final = 64
 # Scans are spread over at least so many fragments, unless these would be tiny.
@@ -79,6 +80,9 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     target = min(fair, settings.fragment_bytes_target)
     by_bytes = (np.cumsum(leaves.bytes) - leaves.bytes) // target
     group = np.concatenate(([0], np.cumsum(np.diff(by_bytes) != 0)))
+    first_rows = _gives_first_rows(draft, cells)
+    if first_rows:
+        group[1:] += 1  # the first chunk by itself
     inside = np.arange(count) - np.searchsorted(group, group, side="left")
     chunks_max = 1 if single else settings.fragment_chunks_max
     firsts = np.flatnonzero(inside % chunks_max == 0)
@@ -88,7 +92,17 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     if not all(draft.refs[alias].cell_column for alias in anchor.aliases):
         heavy[:] = False
     pieces = np.where(heavy, np.minimum(-(-sizes // target), _CUTS_MAX), 1)
+    if first_rows:
+        pieces[0] = max(pieces[0], min(-(-sizes[0] // settings.first_rows_bytes_target), _CUTS_MAX))
     return _cut(leaves, cells, firsts, lasts, sizes, pieces)
+
+
+def _gives_first_rows(draft: Draft, cells: Cells | None) -> bool:
+    """Whether the rows of the first fragment are the first of the answer, and can come sooner from a part of a chunk."""
+    query = draft.query
+    passes = not (query.aggregates or query.distinct or query.order_by or windows_in(query))
+    (ref, *others) = draft.refs.values()
+    return passes and cells is None and not others and bool(ref.cell_column)
 
 
 def _cut(leaves: Leaves, cells: Cells | None, firsts: Ints, lasts: Ints, sizes: Ints, pieces: Ints) -> Batches:

@@ -63,7 +63,13 @@ def bind_from(tables: Tables, tree: exp.Select, around: Surroundings, bind_on: O
     if start is None:
         return Joined(None, Scope(outer=around.outer))
     joins = [*(start.this.args.get("joins") or []), *(tree.args.get("joins") or [])]
-    return _From(tables, around, bind_on, joins, _Position()).whole(start.this)
+    return _From(tables, around, bind_on, joins, _Position(plain_only=_nests_after_grouping(tree))).whole(start.this)
+
+
+def _nests_after_grouping(tree: exp.Select) -> bool:
+    """Whether a sub-query may name what the query around it is grouped by, which only a bare column can be there."""
+    after = (tree.args.get("having"), tree.args.get("qualify"), tree.args.get("order"), *tree.expressions)
+    return tree.args.get("group") is not None and any(part.find(exp.Query) for part in after if part is not None)
 
 
 class _From:
