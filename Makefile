@@ -15,10 +15,10 @@ demo: $(VENV)/.runtime ## make and load a sky of 1M objects and 10M sources, and
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
 
 test: packages $(VENV)/.dev ## everything CI runs, with coverage (at most 20 minutes)
-	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -m "not long" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=300 -m "not long" --cov --cov-report=term:skip-covered
 
 test-fast: $(VENV)/.dev ## what needs no server and no patience (at most 3 minutes)
-	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -m "not long and not slow"
+	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=120 -m "not long and not slow"
 
 test-long: packages $(VENV)/.dev ## the fault matrix, soak, peers, large random runs
 	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup
