@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.mariadb import mariadb
 
-__all__ = ["any_words", "mariadb", "pytest_addoption", "pytest_configure", "shared_data"]
+__all__ = ["any_words", "mariadb", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "shared_data"]
 
+_OWN_PROCESS = "TESTS_OWN_PROCESS"
+_OWN_PROCESS_SECONDS = 240
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -39,3 +44,24 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-goldens", action="store_true", help="write what comes out into the golden files")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test marked `own_process` runs in one, without coverage: a Ctrl-C inside coverage's lock leaves it locked for ever."""
+    if pyfuncitem.get_closest_marker("own_process") is None or _OWN_PROCESS in os.environ:
+        return None
+    command = [sys.executable, "-m", "pytest", "-p", "no:cov", "-p", "no:xdist", "-p", "no:cacheprovider", "-o"]
+    command += ["addopts=--import-mode=importlib", "-q", pyfuncitem.nodeid]
+    done = subprocess.run(
+        command,
+        cwd=pyfuncitem.config.rootpath,
+        env={**os.environ, _OWN_PROCESS: "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=_OWN_PROCESS_SECONDS,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"in a process of its own:\n{done.stdout[-8000:]}{done.stderr[-2000:]}", pytrace=False)
+    return True

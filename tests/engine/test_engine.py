@@ -153,7 +153,7 @@ def test_a_time_limit_above_the_line(sky: MadeSky) -> None:
 SLOW = "SELECT count(*) FROM db.src s, db.bands a, db.bands b, db.bands c, db.bands d, db.bands e, db.bands f, db.bands g WHERE s.f + a.ra + b.ra + c.ra + d.ra + e.ra + f.ra + g.ra > 1e9"  # noqa: E501
 
 
-@pytest.mark.no_cover  # a Ctrl-C inside the coverage's own lock would leave it locked
+@pytest.mark.own_process
 @pytest.mark.parametrize(
     "text",
     (

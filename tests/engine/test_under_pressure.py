@@ -128,7 +128,7 @@ def test_a_query_beyond_a_limit_fails_alone(sky: MadeSky, text: str, settings: d
 
 
 @pytest.mark.slow
-@pytest.mark.no_cover  # a Ctrl-C inside the coverage's own lock would leave it locked
+@pytest.mark.own_process
 def test_ctrl_c_is_heard_at_any_moment(sky: MadeSky) -> None:
     """Parsing, planning, stages, waiting behind others, fragments, collecting, merging, reading what comes."""
     chance = random.Random(5)
