@@ -40,7 +40,7 @@ entry.end_on_interrupt = lambda: (watch(), print("begun", file=sys.stderr, flush
 entry.main()
 """
 STOPPED = "\nStopped.\n"
-SECONDS_MAX = 1.0  # half of it, and as much again for a machine that does other things
+SECONDS_MAX = 5.0  # half of one on a machine at rest; this one may do other things
 
 
 @pytest.mark.parametrize("work", ["time.sleep(60)", COMPILED, WITH_THREADS], ids=["python", "compiled", "threads"])
@@ -93,7 +93,7 @@ def interrupted(folder: Path, *arguments: str, stage: str, after_seconds: float)
     seconds = time.perf_counter() - started
     said = process.stderr.read()
     print(f"{arguments[0]}, {after_seconds} s after {stage!r}: stopped in {seconds:.3f} s")
-    assert status == 130 and said.endswith(STOPPED) and "Traceback" not in said
+    assert status == 130 and said.endswith(STOPPED) and "Traceback" not in said, (status, said)
     assert seconds <= SECONDS_MAX
     return said
 

@@ -163,4 +163,4 @@ def test_ctrl_c_is_heard_at_any_moment(sky: MadeSky) -> None:
                     raise
             late.append(time.monotonic() - pressed[0])
     # a machine that does other things may be late once or twice
-    assert sorted(late)[-3] < 1.0 and max(late) < 10, late
+    assert sorted(late)[-3] < 5.0 and max(late) < 30, late

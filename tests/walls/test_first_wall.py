@@ -56,7 +56,7 @@ def test_a_bomb_goes_off_small(house: House, attack: Attack) -> None:
             for _ in house.sky.sql(house.filled(attack.text), lang=lang).batches():
                 pass  # whoever keeps an endless answer fills the memory himself
         check(house, attack, lang, caught.value)
-        assert time.monotonic() - began < SECONDS_MAX + 8  # a machine may be busy; the point is that it ends
+        assert time.monotonic() - began < SECONDS_MAX + 30  # a machine may be busy; the point is that it ends
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10) - before < MEMORY_MORE_MAX
     assert house.sky.sql("SELECT COUNT(*) FROM sky.star").scalar() == 400
 

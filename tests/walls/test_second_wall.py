@@ -72,7 +72,7 @@ def test_a_bomb_is_refused_by_duckdb_as_well(house: House, duck: Duck, attack: A
     began = time.monotonic()
     with pytest.raises(QskyError):
         execute(duck, fragment(house, attack.text))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize("text", TEXTS[::5], ids=label)

@@ -319,7 +319,7 @@ def test_cancel_while_waiting_and_while_decoding(large: PartFile, parts: tuple[P
             worker.cancel(number)
         worker.submit("next", fragment(0, STATEMENTS[0], parts[:1]), answers.place("next"))
         found = answers.wait(1)
-        assert monotonic() - began < 0.5
+        assert monotonic() - began < 5.0, "on a machine at rest a tenth of a second"
         assert list(found) == ["next"]
         assert worker.counts.decoded_columns == 0, "the decoding was stopped"
 
@@ -337,7 +337,7 @@ def test_cancel_of_one_sharer_while_he_runs_leaves_the_others(parts: tuple[PartF
         began = monotonic()
         worker.cancel(number)
         stopped = answers.wait(1)["slow"]
-        assert monotonic() - began < 0.5
+        assert monotonic() - began < 5.0, "on a machine at rest a tenth of a second"
         assert isinstance(stopped, QskyError)
         assert stopped.code.name == "cancelled"
         found = answers.wait(4)
@@ -350,5 +350,5 @@ def test_closing_stops_everything(large: PartFile) -> None:
             worker.submit(query, Fragment(0, ENDLESS, (), 1, 1), lambda result: None)
         began = monotonic()
         worker.close()
-        assert monotonic() - began < 1.0
+        assert monotonic() - began < 5.0
         assert not any(thread.is_alive() for thread in worker._threads)
