@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -31,6 +32,7 @@ _LOCKS: Final = (
 _FILES_BY_NAME: Final = ("parquet_scan", "read_csv_auto", "read_json_auto", "read_duckdb", "sniff_csv")
 _CLOSED: Final = "SELECT error('Permission Error: files are not read by name')"
 _ANSWER_ROWS: Final = 100_000
+_PLANNED_WRONGLY: Final = "INTERNAL Error: Projection map references a missing child column"
 # What DuckDB makes of a Ctrl-C it meets while Python's main thread is inside it.
 _PRESSED: Final = "Query interrupted"
 
@@ -66,6 +68,7 @@ class Duck:
         spill_bytes_max: int | None = None,
         answer_bytes_max: int | None = None,
         held_bytes_max: int | None = None,
+        whole_rows: bool = False,
     ) -> None:
         """`folders` None leaves the file system open (loads); a list allows just those and locks the instance.
 
@@ -75,8 +78,25 @@ class Duck:
         `footers_kept` keeps what Parquet footers say for the next query, within the memory: for files that are few,
         never change and are asked for again. `same_plan` makes DuckDB plan without what it knows of the values, so that
         rows from files and the same rows from Arrow are summed and grouped in the same order; it also stops it from
-        believing that a column without NaN in its Parquet statistics, which never mention NaN, has none.
+        believing that a column without NaN in its Parquet statistics, which never mention NaN, has none. `whole_rows`
+        keeps columns that nobody uses: dear, and only for what DuckDB otherwise plans wrongly.
         """
+        again = partial(
+            Duck,
+            threads=threads,
+            memory_bytes=memory_bytes,
+            temp_dir=temp_dir,
+            folders=folders,
+            macros=macros,
+            same_plan=same_plan,
+            spill_bytes_max=spill_bytes_max,
+            answer_bytes_max=answer_bytes_max,
+            held_bytes_max=held_bytes_max,
+            whole_rows=True,
+        )
+        self._again: Callable[[], Duck] | None = None if whole_rows else again
+        self._second: Duck | None = None  # made by it when first needed
+        self._taught: list[Callable[[Duck], None]] = []  # what has been registered here, for the second
         config: dict[str, Any] = {"threads": threads, "autoinstall_known_extensions": False}
         config["autoload_known_extensions"] = False
         if memory_bytes is not None:
@@ -85,8 +105,9 @@ class Duck:
         self._answer_bytes_max = answer_bytes_max
         self._held_bytes_max = held_bytes_max
         statements = ["SET enable_progress_bar=false", "SET python_enable_replacements=false", "SET TimeZone='UTC'"]
-        if same_plan:
-            statements.append("SET disabled_optimizers='statistics_propagation'")
+        left_out = ["statistics_propagation"] * same_plan + ["unused_columns"] * whole_rows
+        if left_out:
+            statements.append(f"SET disabled_optimizers='{','.join(left_out)}'")
         if footers_kept:
             statements.append("SET parquet_metadata_cache=true")
         if temp_dir is not None:
@@ -117,7 +138,25 @@ class Duck:
             self._connection.execute(sql)
 
     def answer(self, sql: str, inputs: Mapping[str, Any] | None = None) -> Spooled:
-        """The whole answer, in a file if it is large; `inputs` are Arrow tables or readers the SQL names."""
+        """The whole answer, in a file if it is large; `inputs` are Arrow tables the SQL names."""
+        try:
+            return self._answer(sql, inputs)
+        except QskyError as error:
+            if self._again is None or _PLANNED_WRONGLY not in error.message:
+                raise
+        return self._whole_rows()._answer(sql, inputs)
+
+    def _whole_rows(self) -> Duck:
+        """The instance for what DuckDB 2.0 plans wrongly here: it loses columns around sub-queries in the ON of a join."""
+        assert self._again is not None
+        if self._second is None:
+            second = self._again()
+            for teach in self._taught:
+                teach(second)
+            self._second = second
+        return self._second
+
+    def _answer(self, sql: str, inputs: Mapping[str, Any] | None) -> Spooled:
         with self._registered(inputs or {}), self._mapped():
             reader = self._connection.execute(sql).to_arrow_reader(_ANSWER_ROWS)
             return spooled(reader.schema, self._bounded(reader), self._held_bytes_max)
@@ -192,16 +231,22 @@ class Duck:
     def interrupt(self) -> None:
         """Stop what is running; it raises `cancelled` in its own thread. Harmless when nothing runs."""
         self._connection.interrupt()
+        if self._second is not None:
+            self._second.interrupt()
 
     def register_function(self, name: str, function: Callable[..., Any], arguments: Sequence[str], result: str) -> None:
         """A vectorised Arrow function, which meets NULLs too; types are DuckDB names."""
+        self._taught.append(lambda other: other.register_function(name, function, arguments, result))
         self._connection.create_function(name, function, list(arguments), result, type="arrow", null_handling="special")
 
     def register_files(self, files: Any) -> None:
         """An fsspec file system with positional reads (see storage.objects); its protocol can then be named in SQL."""
+        self._taught.append(lambda other: other.register_files(files))
         self._connection.register_filesystem(files)
 
     def close(self) -> None:
+        if self._second is not None:
+            self._second.close()
         self._connection.close()
 
 

@@ -326,6 +326,7 @@ class Grammar:
         if self.below > 1 or self.chance(0.3):
             return self.expressions.literal(kind) if kind != "bool" else self.expressions._null(scope, 3)
         before, self.below = self.expressions.outer, self.below + 1
+        scope = tuple(relation for relation in scope if relation.alias)  # a bare name would mean a column in here
         held = self.sources.ctes
         self.sources.ctes = [] if self.chance(0.7) else held
         self.expressions.outer = ()
