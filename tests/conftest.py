@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import transports
 from tests.mariadb import mariadb
+from tests.transports import _transport
 
-__all__ = ["any_words", "mariadb", "pytest_addoption", "pytest_configure", "shared_data"]
+__all__ = ["_transport", "any_words", "mariadb", "pytest_addoption", "pytest_configure", "shared_data"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -39,3 +41,4 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-goldens", action="store_true", help="write what comes out into the golden files")
+    transports.pytest_addoption(parser)
