@@ -75,6 +75,12 @@ _CODES: Final = (
     Code("worker-ended", "cluster", "A fragment ended fragment_ended_max worker processes that ran it."),
     Code("worker-lost", "cluster", "A fragment was lost with its worker fragment_losses_max times."),
     Code("insecure", "cluster", "A scheduler or worker was to be reached without TLS."),
+    Code(
+        "part-unreachable",
+        "storage",
+        "No good copy of a part could be read from any machine; the answer would lack it.",
+    ),
+    Code("xrootd-failed", "storage", "A daemon of XRootD did not start, ended, or could not be told of a part."),
     # -- others
     Code("cancelled", "cancelled", "Stopped on request."),
     Code("internal", "internal", "A defect in Qsky: please report it."),
