@@ -94,6 +94,21 @@ class Settings:
     plot_rows_max: int = setting(
         1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30
     )
+    # -- parts on workers
+    cache_bytes_max: int = setting(
+        16 * GIB, "Bytes of copies a worker keeps of parts that lie elsewhere; those used longest ago go.", 0, 1 << 50
+    )
+    cache_uses_min: int = setting(
+        2, "Uses of a part of a shared root after which a worker keeps a copy of it.", 1, 1 << 30
+    )
+    part_fetches_max: int = setting(4, "Parts a worker fetches or checks at once.", 1, 1024)
+    scrub_bytes_per_second: int = setting(
+        8 * MIB, "Bytes of its parts a worker reads again each second to find damage; 0 means none.", 0, 1 << 40
+    )
+    scrub_pause_seconds: float = setting(60.0, "Pause of a worker that has read all its parts again.", 0.01, 1e7)
+    inventory_changes_max: int = setting(
+        100_000, "Changes of its parts a worker remembers; who knows less is told all parts.", 0, 1 << 30
+    )
     fragment_attempts_max: int = setting(3, "Times a failed fragment is tried.", 1, 100)
 
     def __post_init__(self) -> None:

@@ -61,9 +61,12 @@ _CODES: Final = (
     Code("limit-time", "limit", "The query ran longer than query_seconds_max."),
     Code("limit-memory", "limit", "The query or load needs more memory than memory_bytes_max."),
     Code("limit-source", "limit", "A source is larger than a reader that holds it whole may take."),
+    Code("limit-cache", "limit", "The parts in use at once are larger than cache_bytes_max."),
     # -- conflict: somebody else was first
     Code("load-conflict", "conflict", "Another load published a change of the same tables first; nothing was lost."),
     Code("foreign-commit", "conflict", "Another program wrote to a Delta log of Qsky; `verify` must look at it first."),
+    Code("order-refused", "conflict", "An order about a part is of a keeper that was replaced, or is not safe."),
+    Code("part-in-use", "conflict", "A part cannot be deleted while a query reads it."),
     # -- storage
     Code("disk-full", "storage", "The disk is full; the old revision is untouched."),
     Code("no-access", "storage", "A file or folder cannot be read or written by this user."),

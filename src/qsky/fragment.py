@@ -6,6 +6,7 @@ A worker knows no parser, planner or catalogue; whatever it must know is in the 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import pyarrow as pa
 
@@ -72,3 +73,53 @@ class Piece:
     cpu_seconds: float = 0.0
     shared: bool = False
     filed: bool = field(default=False, compare=False)
+
+
+class ReplicaKind(StrEnum):
+    """What a keeper may ask of a worker about its copy of a part."""
+
+    PULL = "pull"
+    VERIFY = "verify"
+    DELETE = "delete"
+    QUARANTINE = "quarantine"
+    PUBLISH = "publish"
+    RETRACT = "retract"
+
+
+@dataclass(frozen=True)
+class ReplicaOrder:
+    """One thing a worker shall do with one part, under the `epoch` of the keeper's lease named `lease`.
+
+    `verified` are the other holders and the epoch in which each has hashed its copy: without them nothing is deleted.
+    """
+
+    kind: ReplicaKind
+    part: str
+    bytes: int
+    lease: str
+    epoch: int
+    verified: tuple[tuple[str, int], ...] = ()
+
+
+class Outcome(StrEnum):
+    """How an order ended."""
+
+    DONE = "done"
+    ALREADY = "already"  # nothing was left to do
+    MISSING = "missing"  # there is no copy
+    BAD = "bad"  # the copy was damaged; it is in quarantine now
+    REFUSED = "refused"  # the order is of an old epoch, or not safe
+    BUSY = "busy"  # a query reads the part
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ReplicaReport:
+    """How `order` ended at `worker`, whose highest epoch of that lease is `epoch`; an error's code and sentence."""
+
+    order: ReplicaOrder
+    worker: str
+    outcome: Outcome
+    epoch: int
+    code: str = ""
+    message: str = ""

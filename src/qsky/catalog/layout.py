@@ -84,8 +84,3 @@ def part_name(load: str, sequence: int, digest: str) -> str:
 def load_of(path: str) -> str:
     """The load that wrote a part, from its name."""
     return path.rsplit("/", 1)[-1].split("-", 1)[0]
-
-
-def digest_of(path: str) -> str:
-    """The digest in a part's or side file's name."""
-    return path.rsplit("-", 1)[-1].split(".", 1)[0]
