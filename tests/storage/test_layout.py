@@ -7,6 +7,7 @@ import pytest
 from qsky.catalog import layout
 from qsky.catalog.model import Kind, MatchEnd, Table
 from qsky.errors import QskyError
+from qsky.storage.partname import digest_of
 
 STAR = Table("star", Kind.DIRECTOR, (), key="id")
 
@@ -43,7 +44,7 @@ def test_leaves_as_hats_spells_them() -> None:
 def test_a_part_says_its_load_and_its_digest() -> None:
     name = layout.part_name("20260101T000000xabc", 12, "0123456789abcdef")
     path = f"star.hats/star/g0001/dataset/Norder=1/Dir=0/Npix=1/{name}"
-    assert layout.load_of(path) == "20260101T000000xabc" and layout.digest_of(path) == "0123456789abcdef"
+    assert layout.load_of(path) == "20260101T000000xabc" and digest_of(path) == "0123456789abcdef"
 
 
 def test_revisions_sort_beyond_a_million() -> None:

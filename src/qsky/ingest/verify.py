@@ -29,6 +29,7 @@ from qsky.ingest.publish import FOREIGN_SEEN, foreign_versions_seen
 from qsky.sky.healpix import Ints
 from qsky.storage import delta, hats
 from qsky.storage.keyindex import keys_of, lookup
+from qsky.storage.partname import digest_of
 from qsky.storage.store import Store, digest_of_file
 
 
@@ -105,7 +106,7 @@ class _Check:
             path = self.store.path(name)
             if not path.exists():
                 self._problem(f"the file {name} is missing")
-            elif digest_of_file(path) != layout.digest_of(name):
+            elif digest_of_file(path) != digest_of(name):
                 self._problem(f"the file {name} does not have the digest in its name")
 
     def _later_loads(self) -> set[str]:
@@ -138,7 +139,7 @@ class _Check:
             return nothing, f"the part {name} is missing"
         if path.stat().st_size != parts.bytes[at]:
             return nothing, f"the part {name} has {path.stat().st_size} bytes, not {parts.bytes[at]}"
-        if digest_of_file(path) != layout.digest_of(name):
+        if digest_of_file(path) != digest_of(name):
             return nothing, f"the part {name} does not have the digest in its name"
         if pq.read_metadata(path).num_rows != parts.rows[at]:
             return nothing, f"the part {name} does not have {parts.rows[at]} rows"

@@ -159,14 +159,17 @@ def _read_epochs(store: Store) -> dict[str, int]:
 
 
 def why_bad(path: Path, name: str, size: int) -> str:
-    """What is wrong with a file that should be the part, or nothing. Raises FileNotFoundError; no-access, damaged."""
+    """What is wrong with a file that should be the part, or nothing. Raises FileNotFoundError, no-access."""
     found = path.stat().st_size
     if found != size:
         return f"it has {found} bytes, not {size}"
-    with io_errors(name):
-        if digest_of_file(path) != digest_of(name):
-            return "its bytes are not those its name stands for"
-    return ""
+    try:
+        with io_errors(name):
+            return "" if digest_of_file(path) == digest_of(name) else "its bytes are not those its name stands for"
+    except QskyError as error:
+        if error.code.name != "damaged":
+            raise
+        return error.message
 
 
 def _own_folder(incoming: Path) -> tuple[Path, int]:
