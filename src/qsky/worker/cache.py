@@ -80,7 +80,7 @@ class Cache:
         self._bytes -= self._sizes.pop(name, 0)
 
     def _remove(self, name: str) -> None:
-        self._folder.unlink(self._folder.cached(name), self._folder.cache)
+        self._folder.unlink(self._folder.cached(name), self._folder.cache, durable=False)
 
 
 def _found(folder: Path) -> list[tuple[str, int]]:

@@ -88,11 +88,12 @@ class DataFolder:
             fsync_folder(path.parent)
         return kept
 
-    def unlink(self, path: Path, below: Path) -> None:
-        """Delete a file durably, and the folders up to `below` that are empty now; one that is gone is fine."""
+    def unlink(self, path: Path, below: Path, *, durable: bool = True) -> None:
+        """Delete a file and the folders up to `below` that are empty now; one that is gone is fine."""
         with io_errors(path.name), suppress(FileNotFoundError):
             path.unlink(missing_ok=True)
-            fsync_folder(path.parent)
+            if durable:
+                fsync_folder(path.parent)
         folder = path.parent
         while folder != below:
             try:
