@@ -122,7 +122,7 @@ def test_many_threads_in_a_small_cache_always_read_right_bytes(tmp_path: Path) -
 
     def read(seed: int) -> bool:
         names = random.Random(seed).sample(list(contents), 2)
-        with one.replica.parts.held({name: 1000 for name in names}) as paths:
+        with one.replica.parts.held(dict.fromkeys(names, 1000)) as paths:
             return all(paths[name].read_bytes() == contents[name] for name in names)
 
     with ThreadPoolExecutor(8) as threads:

@@ -60,16 +60,18 @@ class DataFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    def enter(self, aside: Path, target: Path) -> None:
-        """Give a whole file its name, durably: after a crash it is there whole or not at all. Raises disk-full..."""
+    def enter(self, aside: Path, target: Path, *, durable: bool = True) -> None:
+        """Give a whole file its name; if durably, a power cut leaves it whole or not at all. Raises disk-full, no-access."""
         with io_errors(target.name):
             os.chmod(aside, 0o644)
-            fsync_file(aside)
+            if durable:
+                fsync_file(aside)
             while True:
                 make_folders(target.parent)
                 try:
                     os.replace(aside, target)
-                    fsync_folder(target.parent)
+                    if durable:
+                        fsync_folder(target.parent)
                 except FileNotFoundError:
                     if not aside.exists():
                         raise

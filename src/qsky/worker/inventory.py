@@ -97,7 +97,9 @@ class Stock:
 
     def _settled(self, suspects: set[str], before: dict[str, HeldPart]) -> Noticed:
         """Looks again at what differs: orders went on while the disk was read."""
-        appeared, vanished, resized = [], [], []
+        appeared: list[str] = []
+        vanished: list[str] = []
+        resized: list[str] = []
         for name in sorted(suspects):
             with self._lock:
                 known = self._held.get(name)

@@ -171,7 +171,7 @@ class Parts:
         try:
             with self.folder.aside() as aside:
                 self.fetch_aside(name, size, aside)
-                self._with_room(lambda: self.folder.enter(aside, path))
+                self._with_room(lambda: self.folder.enter(aside, path, durable=False))
                 self.checked.note(path, stamp_of(path))
         except BaseException:
             self.cache.drop(name)
