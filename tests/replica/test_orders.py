@@ -174,7 +174,7 @@ def test_killed_at_any_moment_no_half_part_is_there(tmp_path: Path) -> None:
     contents = {one.elsewhere.add(random.Random(seed).randbytes(300_000), seed) for seed in range(4)}
     one.replica.close()
     chance = random.Random(3)
-    for _ in range(6):
+    for _ in range(4):
         command = [sys.executable, str(Path(__file__).with_name("pulling.py")), str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
@@ -199,7 +199,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_any_history_keeps_the_promises(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, int]]

@@ -8,9 +8,10 @@ first holds no permit up.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -31,8 +32,11 @@ _THREADS: Final = 16
 class Parts(Protocol):
     """Where the parts of the root are on this machine."""
 
-    def resolve(self, part_name: str, size_bytes: int) -> str | Path:
-        """A path of this machine. May fetch the part first, from any thread. Raises a storage error."""
+    def held(self, wanted: Mapping[str, int]) -> AbstractContextManager[Mapping[str, Path]]:
+        """Paths of this machine for parts by name and bytes; their files stay for as long as the context.
+
+        May fetch parts first, from any thread. Raises a storage error.
+        """
         ...
 
 
@@ -42,8 +46,8 @@ class SharedParts:
     def __init__(self, root: str | Path) -> None:
         self._root = str(root).rstrip("/")
 
-    def resolve(self, part_name: str, size_bytes: int) -> str:
-        return f"{self._root}/{part_name}"
+    def held(self, wanted: Mapping[str, int]) -> AbstractContextManager[Mapping[str, Path]]:
+        return nullcontext({name: Path(f"{self._root}/{name}") for name in wanted})
 
 
 def is_part_name(address: str) -> bool:
@@ -57,6 +61,7 @@ class _Letter:
     replied: Callable[[], None]
     number: int | None = None  # at the worker
     dropped: bool = False
+    held: ExitStack = field(default_factory=ExitStack)  # the files of its parts
 
 
 class Post:
@@ -89,9 +94,10 @@ class Post:
         try:
             fragment, folders = fragment_of(content, self._given)
             self._allow(fragment, folders)
-            fragment = with_addresses(fragment, self._path)
+            fragment = self._with_paths(letter, fragment)
             with self._lock:
                 if letter.dropped:
+                    letter.held.close()
                     return
                 owner = letter.token.rsplit("-", 1)[0]
                 letter.number = self.worker.submit(owner, fragment, lambda result: self._done(letter, result))
@@ -107,8 +113,18 @@ class Post:
             raise QskyError("damaged", "The rows a fragment is given have not come to its worker.")
         return table
 
-    def _path(self, file: PartFile) -> str:
-        return str(self._parts.resolve(file.address, file.bytes)) if is_part_name(file.address) else file.address
+    def _with_paths(self, letter: _Letter, fragment: Fragment) -> Fragment:
+        """The fragment with files of this machine, which stay until it is done."""
+        files = [file for source in fragment.inputs for file in source.files]
+        wanted = {file.address: file.bytes for file in files if is_part_name(file.address)}
+        if not wanted:
+            return fragment
+        paths = letter.held.enter_context(self._parts.held(wanted))
+
+        def path(file: PartFile) -> str:
+            return str(paths[file.address]) if file.address in paths else file.address
+
+        return with_addresses(fragment, path)
 
     def _allow(self, fragment: Fragment, folders: tuple[str, ...]) -> None:
         """Open DuckDB for addresses of attached catalogues; of folders, only those below its own. Raises no-access."""
@@ -120,6 +136,7 @@ class Post:
                     raise QskyError("no-access", f"{file.address} lies outside of what this worker may read.")
 
     def _done(self, letter: _Letter, result: Piece | QskyError) -> None:
+        letter.held.close()
         stopped = isinstance(result, QskyError) and result.code.name == "cancelled"
         if letter.dropped or (stopped and self._closing):
             return
@@ -140,6 +157,7 @@ class Post:
         if letter is not None:
             if letter.number is not None:
                 self.worker.cancel(letter.number)
+                letter.held.close()
             letter.replied()
         self.pieces.drop(token)
         return letter is not None

@@ -1,0 +1,140 @@
+"""What each process of a cluster is: scheduler, redirector, worker. The keeper is `site.keeping`.
+
+The commands `qsky scheduler|redirector|worker` run these in the foreground, under `qsky cluster up` and in containers
+alike. Each ends with 0 when it was told to, and with 1 when it must be started anew.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from qsky.config import Settings
+from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
+from qsky.errors import QskyError
+from qsky.site.model import Site, Storage, WorkerNode
+from qsky.storage.xrootd.daemons import Daemons
+from qsky.storage.xrootd.files import Files, Wanted
+from qsky.storage.xrootd.instance import Access, Instance, KeyFiles, Redirector, Role
+from qsky.storage.xrootd.keys import host_keys
+from qsky.storage.xrootd.publish import publish, retract
+from qsky.worker.parts import Fetch, Parts, from_folder
+from qsky.worker.replica import Replica
+from qsky.worker.scrub import Scrub
+from qsky.worker.station import Certificates, Place, container_settings, serve_worker
+
+_TEND_SECONDS = 1.0
+
+
+def certificates(site: Site) -> Certificates:
+    """The keys of this machine, for Dask. Raises insecure."""
+    keys = host_keys(site.keys, _host(site))
+    return Certificates(keys.ca, keys.certificate, keys.key)
+
+
+def access(site: Site) -> Access:
+    """How to reach the parts of a cluster."""
+    return Access(_redirectors(site), site.keys / "sss.keytab", site.keys / "ca.pem")
+
+
+def _host(site: Site) -> str:
+    return (site.workers or site.redirectors)[0].host
+
+
+def _redirectors(site: Site) -> tuple[Redirector, ...]:
+    return tuple(Redirector(node.host, node.port, node.cms_port) for node in site.redirectors)
+
+
+def scheduler(site: Site, settings: Settings) -> int:
+    """Be the scheduler."""
+    place = SchedulerPlace(site.scheduler_host, site.scheduler_port, f"{site.scheduler_host}:{site.scheduler_http_port}")
+    return serve_scheduler(place, certificates(site), settings, _say)
+
+
+def redirector(site: Site, name: str, settings: Settings, told: threading.Event) -> int:
+    """Be a redirector until `told` to end. Raises what daemons raise."""
+    node = site.redirector(name)
+    own = next(place for place in _redirectors(site) if place.port == node.port)
+    folder = Path(site.folder) / name
+    instance = Instance(name, Role.REDIRECTOR, node.host, node.port, (own,), folder, _keys(site, node.host), admitted=_ADMITTED)
+    with _tended(Daemons(instance, settings)):
+        _say(f"{node.host}:{node.port}")
+        told.wait()
+    return 0
+
+
+def server_instance(site: Site, node: WorkerNode) -> Instance:
+    """The data server beside a worker."""
+    data = site.data(node.name)
+    return Instance(
+        node.name,
+        Role.SERVER,
+        node.host,
+        node.data_port,
+        _redirectors(site),
+        data / "xrootd",
+        _keys(site, node.host),
+        parts=data / "parts",
+        admitted=_ADMITTED,
+    )
+
+
+def worker(site: Site, name: str, settings: Settings) -> int:
+    """Be a worker, with the data server beside it where parts lie on workers."""
+    node, settings = site.worker(name), container_settings(settings)
+    data = site.data(name)
+    data.mkdir(parents=True, exist_ok=True)
+    place = Place(name, data, (str(data),), "127.0.0.1", node.port, f"127.0.0.1:{node.http_port}")
+    if site.storage is Storage.SHARED:
+        parts = _shared_parts(site, settings)
+        place = replace(place, folders=(site.root, str(data)))
+        return serve_worker(site.scheduler, place, certificates(site), settings, parts, None, _say)
+    instance = server_instance(site, node)
+    with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
+        orders = works(replica, settings)
+        return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, _say)
+
+
+def fetch_by_xrootd(site: Site, settings: Settings) -> Fetch:
+    """Parts from whichever worker has them."""
+    files = Files(access(site), settings)
+
+    def fetch(name: str, size: int, digest: str, into: Path) -> None:
+        files.fetch(Wanted(name, size, digest), into)
+
+    return fetch
+
+
+@contextmanager
+def _replica(site: Site, node: WorkerNode, instance: Instance, settings: Settings) -> Iterator[Replica]:
+    replica = Replica(
+        node.name,
+        site.data(node.name),
+        fetch_by_xrootd(site, settings),
+        settings,
+        publish=partial(_noticed, publish, instance, settings=settings),
+        retract=partial(_noticed, retract, instance, settings=settings),
+        on_bad=lambda part, why: _say(f"bad part {part}: {why}"),
+    )
+    scrub = Scrub(replica, settings)
+    scrub.start()
+    try:
+        yield replica
+    finally:
+        scrub.stop()
+        replica.close()
+
+
+def _noticed(tell: Callable[[Instance, str, Settings], None], instance: Instance, part: str, settings: Settings) -> None:
+    """Tell the redirectors. A cmsd that is down learns of the part when it starts again, so that is no error."""
+    try:
+        tell(instance, part, settings)
+    except QskyError as error:
+        if error.code.name != "xrootd-failed":
+            raise
+        _say(str(error))
