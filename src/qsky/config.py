@@ -195,6 +195,7 @@ class Settings:
     )
     stop_seconds_max: float = setting(
         10.0, "Seconds a scheduler or worker that was told to stop takes to do so in order.", 0.1, 3600
+    )
     # -- clusters
     restart_seconds: float = setting(
         1.0, "Pause before a process of a cluster that has ended is started again.", 0, 3600

@@ -77,6 +77,7 @@ _CODES: Final = (
     Code("no-cluster", "cluster", "The scheduler, or any worker, was out of reach for cluster_wait_seconds."),
     Code("worker-ended", "cluster", "A fragment ended fragment_ended_max worker processes that ran it."),
     Code("worker-lost", "cluster", "A fragment was lost with its worker fragment_losses_max times."),
+    Code("too-few-workers", "cluster", "A load could not give each part its copies, because workers are missing."),
     Code("insecure", "cluster", "A scheduler or worker was to be reached without TLS."),
     Code(
         "part-unreachable",

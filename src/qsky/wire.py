@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qsky.ingest.vacuum import VacuumReport
     from qsky.ingest.verify import VerifyReport
     from qsky.result import Result, SaveOptions
+    from qsky.site.joined import Joined
 
 
 def connect(root: str | Path = "qsky-data", *, listener: Listener = silent, **settings: Any) -> Sky:
@@ -68,12 +69,38 @@ class Sky:
         """Stop the threads that queries started; the next query starts new ones. Happens by itself at the end."""
         if self.__dict__.pop("_engine", None) is not None:
             self._end_engine()
+        joined = self.__dict__.pop("_joined", None)
+        if joined is not None:
+            joined.close()
 
     @cached_property
     def _catalog(self) -> Catalog:
         from qsky.catalog.store import Catalog
 
-        return Catalog(self.root)
+        catalog = Catalog(self.root)
+        if self._joined is not None:
+            catalog.replicate = self._joined.replicate
+        return catalog
+
+    @cached_property
+    def _joined(self) -> Joined | None:
+        """The cluster that works for this root, if one does. Raises no-cluster if it is down and parts lie there."""
+        from qsky.site.model import read_site
+
+        site = read_site(self.root)
+        if site is None:
+            return None
+        from qsky.site.status import is_up
+
+        if not is_up(site):
+            if site.storage == "shared":
+                return None
+            raise QskyError(
+                "no-cluster", f"The cluster of {self.root} is down.", hint="Start it again: `qsky cluster up`."
+            )
+        from qsky.site.joined import Joined
+
+        return Joined(site, self.settings)
 
     def _made(self) -> Catalog:
         """The catalogue of a root that is made if it is not there."""
@@ -86,7 +113,8 @@ class Sky:
     def _engine(self) -> Engine:
         from qsky.engine import Engine
 
-        engine = Engine(self._catalog, self.settings)
+        transport = None if self._joined is None else self._joined.transport()
+        engine = Engine(self._catalog, self.settings, transport)
         # DuckDB complains on stderr about instances that are still open when the interpreter goes.
         self._end_engine = weakref.finalize(self, engine.close)
         return engine

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -114,6 +115,8 @@ class Catalog:
     def __init__(self, root: Path, *, create: bool = False) -> None:
         """Raises not-a-root if `root` is no root (with `create`, only if it holds something else)."""
         self.root = root.absolute()
+        # What must be done with the staged parts of a revision before it may exist: copies on other machines.
+        self.replicate: Callable[[Store, Revision], None] | None = None
         self._lock = threading.Lock()
         self._snapshots: OrderedDict[tuple[str, int], DatabaseSnapshot] = OrderedDict()
         marker = Store(self.root)

@@ -82,6 +82,8 @@ def publish(catalog: Catalog, start: Revision, change: Change, settings: Setting
         revision = _stamped(change.apply(base), base, change)
         content = json.dumps(revision.to_json(), ensure_ascii=False, indent=1).encode()
         _make_staging_durable(store, change.load)
+        if catalog.replicate is not None:
+            catalog.replicate(store, revision)
         assure(store, change.load)
         if store.create(layout.revision_path(revision.number), content):
             _settle_or_tell(store, revision, listener)

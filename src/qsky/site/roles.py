@@ -6,29 +6,32 @@ alike. Each ends with 0 when it was told to, and with 1 when it must be started 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from qsky.config import Settings
 from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
 from qsky.errors import QskyError
 from qsky.site.model import Site, Storage, WorkerNode
+from qsky.site.works import Works
 from qsky.storage.xrootd.daemons import Daemons
 from qsky.storage.xrootd.files import Files, Wanted
 from qsky.storage.xrootd.instance import Access, Instance, KeyFiles, Redirector, Role
 from qsky.storage.xrootd.keys import host_keys
 from qsky.storage.xrootd.publish import publish, retract
-from qsky.worker.parts import Fetch, Parts, from_folder
+from qsky.worker.parts import Fetch
+from qsky.worker.post import SharedParts
 from qsky.worker.replica import Replica
 from qsky.worker.scrub import Scrub
 from qsky.worker.station import Certificates, Place, container_settings, serve_worker
 
-_TEND_SECONDS = 1.0
+_TEND_SECONDS: Final = 1.0
+_ADMITTED: Final = ("localhost", "127.0.0.1")
 
 
 def certificates(site: Site) -> Certificates:
@@ -40,6 +43,10 @@ def certificates(site: Site) -> Certificates:
 def access(site: Site) -> Access:
     """How to reach the parts of a cluster."""
     return Access(_redirectors(site), site.keys / "sss.keytab", site.keys / "ca.pem")
+
+
+def _keys(site: Site, host: str) -> KeyFiles:
+    return host_keys(site.keys, host)
 
 
 def _host(site: Site) -> str:
@@ -91,12 +98,12 @@ def worker(site: Site, name: str, settings: Settings) -> int:
     data.mkdir(parents=True, exist_ok=True)
     place = Place(name, data, (str(data),), "127.0.0.1", node.port, f"127.0.0.1:{node.http_port}")
     if site.storage is Storage.SHARED:
-        parts = _shared_parts(site, settings)
+        parts = SharedParts(site.root)
         place = replace(place, folders=(site.root, str(data)))
         return serve_worker(site.scheduler, place, certificates(site), settings, parts, None, _say)
     instance = server_instance(site, node)
     with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
-        orders = works(replica, settings)
+        orders = Works(replica).by_name()
         return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, _say)
 
 
@@ -138,3 +145,27 @@ def _noticed(tell: Callable[[Instance, str, Settings], None], instance: Instance
         if error.code.name != "xrootd-failed":
             raise
         _say(str(error))
+
+
+@contextmanager
+def _tended(daemons: Daemons) -> Iterator[None]:
+    """The daemons are started, started again when they end, and ended with the block."""
+    over = threading.Event()
+
+    def tend() -> None:
+        while not over.wait(_TEND_SECONDS):
+            daemons.tend()
+
+    daemons.start()
+    thread = threading.Thread(target=tend, name="qsky-daemons", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        daemons.stop()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -103,7 +103,7 @@ class Supervisor:
 
 def command_of(site: Site, name: str) -> list[str]:
     """The command of a process, the same that a container runs."""
-    python = [sys.executable, "-m", "qsky.cli.entry", "--root", site.root]
+    python = [sys.executable, "-m", "qsky", "--root", site.root]
     if name in ("scheduler", "keeper"):
         return [*python, name]
     if any(node.name == name for node in site.redirectors):

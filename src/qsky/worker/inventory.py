@@ -67,6 +67,11 @@ class Stock:
             gone = tuple(name for name in names if name not in self._held)
             return Inventory(self._process, self._number, False, parts, gone)
 
+    @property
+    def number(self) -> int:
+        """That of the last change."""
+        return self._number
+
     def names(self) -> list[str]:
         """All parts, in order."""
         with self._lock:

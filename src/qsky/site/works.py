@@ -1,0 +1,109 @@
+"""What a worker of a site does besides fragments: takes parts in, says what it holds, obeys the keeper.
+
+The values travel through Dask; `works` gives the station the functions that do them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qsky.errors import QskyError
+from qsky.fragment import ReplicaOrder, ReplicaReport
+from qsky.site.lease import LEASE
+from qsky.worker.replica import Replica
+
+
+@dataclass(frozen=True)
+class Deliver:
+    """A block of a part that a load has written; the last one makes it a part here. `offset` counts from 0."""
+
+    part: str
+    bytes: int
+    offset: int
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Say which parts are held."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """The parts held, by name with their bytes. `serial` grows with every change, restarts included."""
+
+    worker: str
+    serial: int
+    parts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Obey:
+    """An order of the keeper; of two about the same part that with the lower `number` came too late."""
+
+    order: ReplicaOrder
+    number: int
+
+
+@dataclass(frozen=True)
+class Obeyed:
+    """What came of it; the worker's parts are then those of `serial`."""
+
+    report: ReplicaReport
+    serial: int
+
+
+class Works:
+    """The works of one worker process. Every method may be called by many threads at once."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._began = time.time_ns()
+        self._newest: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def by_name(self) -> dict[str, Callable[[Any], Any]]:
+        return {"Deliver": self.deliver, "Tell": self.tell, "Obey": self.obey}
+
+    def deliver(self, block: Deliver) -> int:
+        """Write a block aside; how many bytes are there. Raises damaged, disk-full."""
+        aside = self._aside(block.part)
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("r+b" if block.offset else "wb") as file:
+            file.truncate(block.offset)
+            file.seek(block.offset)
+            file.write(block.content)
+        held = block.offset + len(block.content)
+        if held == block.bytes:
+            try:
+                self._replica.receive(block.part, block.bytes, aside)
+            finally:
+                aside.unlink(missing_ok=True)
+        return held
+
+    def _aside(self, part: str) -> Path:
+        return self._replica.folder.folder / "delivered" / f"{os.getpid()}-{part.rsplit('/', 1)[-1]}"
+
+    def tell(self, _: Tell) -> Told:
+        """What lies here."""
+        found = self._replica.inventory()
+        return Told(self._replica.worker, self._began + found.number, {held.part: held.bytes for held in found.parts})
+
+    def obey(self, work: Obey) -> Obeyed:
+        """Do what the keeper asks, unless it asked for something else since. Raises order-refused."""
+        order = work.order
+        if order.lease != LEASE:
+            raise QskyError("order-refused", f"Nobody gives orders under the lease {order.lease} here.")
+        with self._lock:
+            newest = self._newest.get(order.part, (0, 0))
+            if (order.epoch, work.number) < newest:
+                raise QskyError("order-refused", f"A newer order about {order.part} has come already.")
+            self._newest[order.part] = (order.epoch, work.number)
+        report = self._replica.obey(order)
+        return Obeyed(report, self._began + self._replica.stock.number)
