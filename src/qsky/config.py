@@ -60,6 +60,53 @@ class Settings:
     rejects_shown: int = setting(5, "Refused rows and duplicate keys quoted in a message.", 0, 1000)
     votable_bytes_max: int = setting(GIB, "Largest VOTable read; it is held in memory whole.", 1024, 1 << 50)
     http_seconds_max: float = setting(600.0, "Seconds a download may stay silent before it fails.", 0.1, 1e6)
+    # -- XRootD
+    xrootd_connect_seconds_max: int = setting(3, "Seconds to try to connect to an XRootD server.", 1, 3600)
+    xrootd_answer_seconds_max: int = setting(
+        10, "Seconds an XRootD server may take to answer one request, such as a block of a part.", 1, 3600
+    )
+    xrootd_fetch_seconds_max: float = setting(
+        600.0, "Seconds the fetch of one part from other machines may take, all attempts together.", 1, 1e6
+    )
+    xrootd_rounds_max: int = setting(4, "Times all holders of a part are tried before it cannot be read.", 1, 100)
+    xrootd_retry_seconds: float = setting(
+        0.5, "Pause before holders of a part are looked for again; twice as long each time.", 0, 3600
+    )
+    xrootd_block_bytes: int = setting(8 * MIB, "Bytes of a part read from another machine at a time.", 4096, GIB)
+    xrootd_location_seconds: float = setting(60.0, "Seconds for which it is remembered who holds a part.", 0, 1e6)
+    xrootd_locations_max: int = setting(200_000, "Parts of which it is remembered who holds them.", 0, 1 << 30)
+    xrootd_avoid_seconds: float = setting(
+        30.0, "Seconds for which servers that failed are tried after all others.", 0, 1e6
+    )
+    xrootd_notice_seconds_max: float = setting(
+        2.0, "Seconds the cmsd of a host may take to hear of a new or deleted part.", 0.01, 3600
+    )
+    xrootd_ready_seconds_max: float = setting(
+        60.0, "Seconds until daemons of XRootD must have found their cluster.", 0.1, 3600
+    )
+    xrootd_restart_seconds_min: float = setting(
+        1.0, "Seconds between two starts of a daemon that ended; twice as long each time.", 0.01, 3600
+    )
+    xrootd_restart_seconds_max: float = setting(
+        60.0, "Longest time between two starts of a daemon that ends again and again.", 0.01, 86_400
+    )
+    xrootd_stop_seconds_max: float = setting(5.0, "Seconds a daemon may take to end before it is killed.", 0, 3600)
+    xrootd_log_bytes_max: int = setting(64 * MIB, "Bytes of old logs kept of each daemon.", 4096, 1 << 40)
+    xrootd_lookup_seconds: int = setting(
+        1, "Seconds a redirector waits for servers to say that they hold a part.", 1, 60
+    )
+    xrootd_startup_seconds: int = setting(
+        3, "Seconds for which a new redirector hears servers before it answers.", 1, 600
+    )
+    xrootd_servers_min: int = setting(1, "Servers that must have logged in before a redirector answers.", 1, 64)
+    xrootd_drop_seconds: int = setting(60, "Seconds after which a redirector forgets a server that is gone.", 1, 86_400)
+    xrootd_ping_seconds: int = setting(
+        10, "Seconds between two questions of a redirector whether a server lives.", 1, 3600
+    )
+    xrootd_report_seconds: int = setting(5, "Seconds between two summaries of an XRootD daemon.", 1, 3600)
+    xrootd_report_bytes_max: int = setting(65_536, "Longest summary of an XRootD daemon that is read.", 1024, 65_536)
+    xrootd_reporters_max: int = setting(4096, "XRootD daemons whose summaries are kept.", 1, 1 << 20)
+    certificate_days: int = setting(365, "Days for which certificates that Qsky makes are valid.", 1, 36_500)
     # -- history
     revisions_kept: int = setting(10, "Revisions vacuum always keeps.", 1, 1 << 30)
     revisions_kept_days: float = setting(7.0, "Days for which vacuum keeps every revision.", 0, 1e6)

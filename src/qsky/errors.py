@@ -70,6 +70,12 @@ _CODES: Final = (
     Code("not-a-root", "storage", "The folder is not a Qsky root, or is of a format this version does not know."),
     Code("damaged", "storage", "A file of a published revision is missing or damaged; see `qsky verify`."),
     Code("read-only", "storage", "The table is attached or the root is read-only."),
+    Code(
+        "part-unreachable",
+        "storage",
+        "No good copy of a part could be read from any machine; the answer would lack it.",
+    ),
+    Code("xrootd-failed", "storage", "A daemon of XRootD did not start, ended, or could not be told of a part."),
     # -- others
     Code("cancelled", "cancelled", "Stopped on request."),
     Code("internal", "internal", "A defect in Qsky: please report it."),

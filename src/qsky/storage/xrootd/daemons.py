@@ -1,0 +1,264 @@
+"""Starts, watches and stops the xrootd and the cmsd of one instance, as child processes with logs in files.
+
+Whoever runs an instance (a worker, the cluster's command) calls it from one thread: `start`, `wait_ready`, `tend` every
+second or so, `stop`. It ends no process but those it started itself, or that an earlier run of the same instance left
+behind under the numbers in its folder. xrootd refuses to be root: then the children are an ordinary user.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from qsky.config import Settings
+from qsky.errors import QskyError
+from qsky.storage.store import io_errors
+from qsky.storage.xrootd.client import EVERYTHING, Holder, Unreachable, addresses_of, session
+from qsky.storage.xrootd.config import authdb_text, config_text
+from qsky.storage.xrootd.instance import Instance, KeyFiles, Redirector, Role, access_to
+from qsky.storage.xrootd.names import EXPORT
+
+PROGRAMS: Final = ("cmsd", "xrootd")
+_USERS: Final = ("xrootd", "nobody")  # who the children are if we are root
+
+
+@dataclass
+class _Child:
+    """One daemon: its process, when it was started, and how often it ended early in a row."""
+
+    program: str
+    process: subprocess.Popen[bytes]
+    started: float
+    falls: int = 0
+
+
+@dataclass(frozen=True)
+class DaemonState:
+    """What `qsky cluster status` shows of a daemon; `pid` is None while it waits to be started again."""
+
+    program: str
+    pid: int | None
+    restarts: int
+    log: Path
+
+
+class Daemons:
+    """The two daemons of one instance."""
+
+    def __init__(self, instance: Instance, settings: Settings) -> None:
+        self.instance = instance
+        self._settings = settings
+        self._user = _ordinary_user()
+        self._children: dict[str, _Child] = {}
+        self._restarts = dict.fromkeys(PROGRAMS, 0)
+
+    def start(self) -> None:
+        """Write the configuration and start both. Raises not-installed, no-access, xrootd-failed."""
+        for program in PROGRAMS:
+            if shutil.which(program) is None:
+                raise QskyError(
+                    "not-installed",
+                    f"{program} is not installed.",
+                    hint="On Debian: apt-get install xrootd-server xrootd-server-plugins xrootd-plugins.",
+                )
+        self._prepare()
+        for program in PROGRAMS:
+            self._end_leftover(program)
+            self._children[program] = self._started(program)
+
+    def wait_ready(self) -> None:
+        """Return when every redirector that answers lists this server (or this redirector answers).
+
+        Raises xrootd-failed after `xrootd_ready_seconds_max`, or as soon as a daemon ended; it quotes the log.
+        """
+        end = time.monotonic() + self._settings.xrootd_ready_seconds_max
+        while not self.is_ready():
+            for child in self._children.values():
+                if child.process.poll() is not None:
+                    raise self._failed(child.program, f"ended with status {child.process.returncode}")
+            if time.monotonic() > end:
+                raise self._failed("cmsd", f"was not ready after {self._settings.xrootd_ready_seconds_max:g} seconds")
+            time.sleep(0.1)
+
+    def is_ready(self) -> bool:
+        """Whether clients find this instance now: asked, not guessed."""
+        asked = session(access_to(self.instance), self._settings)
+        own = Redirector(self.instance.host, self.instance.port, 0)
+        if not asked.answers(own):
+            return False
+        if self.instance.role is Role.REDIRECTOR:
+            return True
+        answers = 0
+        for redirector in self.instance.redirectors:
+            try:
+                if not any(self._is_me(server) for server in asked.locate(redirector, EVERYTHING)):
+                    return False
+                answers += 1
+            except Unreachable:
+                continue  # a redirector that is down is no reason for a server to wait
+        return answers > 0
+
+    def tend(self) -> tuple[DaemonState, ...]:
+        """Start again what has ended, later each time it does not last; how things stand."""
+        now = time.monotonic()
+        for child in list(self._children.values()):
+            if child.process.poll() is not None and now >= child.started + self._patience(child):
+                lasted = now - child.started > self._settings.xrootd_restart_seconds_max
+                self._restarts[child.program] += 1
+                self._children[child.program] = self._started(child.program, 0 if lasted else child.falls + 1)
+        return tuple(
+            DaemonState(
+                program,
+                child.process.pid if child.process.poll() is None else None,
+                self._restarts[program],
+                self._log(program),
+            )
+            for program, child in self._children.items()
+        )
+
+    def stop(self) -> None:
+        """End both, at first politely. Nothing happens if none runs."""
+        for child in self._children.values():
+            if child.process.poll() is None:
+                child.process.terminate()
+        end = time.monotonic() + self._settings.xrootd_stop_seconds_max
+        for child in self._children.values():
+            try:
+                child.process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            self._pid_file(child.program).unlink(missing_ok=True)
+        self._children.clear()
+
+    def _is_me(self, server: Holder) -> bool:
+        same = server.host == self.instance.host or addresses_of(server.host) & addresses_of(self.instance.host)
+        return server.port == self.instance.port and bool(same)
+
+    def _patience(self, child: _Child) -> float:
+        """Seconds from one start to the next: twice as long after each fall."""
+        least, most = self._settings.xrootd_restart_seconds_min, self._settings.xrootd_restart_seconds_max
+        return float(min(most, least * 2 ** min(child.falls, 20)))
+
+    def _started(self, program: str, falls: int = 0) -> _Child:
+        """One daemon as a child in a session of its own: a Ctrl-C in the terminal is not for it."""
+        folder = self.instance.folder
+        command = [program, "-c", str(folder / "xrootd.cfg"), "-n", self.instance.name]
+        command += ["-l", str(folder / f"{program}.log"), "-k", f"{self._settings.xrootd_log_bytes_max // 1024}k"]
+        extra = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            umask=0o022,
+            **extra,  # type: ignore[call-overload]
+        )
+        self._pid_file(program).write_text(f"{process.pid}\n", encoding="ascii")
+        return _Child(program, process, time.monotonic(), falls)
+
+    def _prepare(self) -> None:
+        """Folders, copies of the keys, configuration; all of it the daemons' own."""
+        instance = self.instance
+        keys = instance.folder / "keys"
+        with io_errors(str(instance.folder)):
+            for folder in (instance.folder, keys, *_folders_of_parts(instance)):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._give(folder, 0o700 if folder == keys else 0o755)
+            own = {name: self._copied(getattr(instance.keys, name), keys) for name in KeyFiles.__dataclass_fields__}
+            authdb = instance.folder / "authdb"
+            self._write(authdb, authdb_text())
+            text = config_text(replace(instance, keys=KeyFiles(**own)), self._settings, str(authdb))
+            self._write(instance.folder / "xrootd.cfg", text)
+            for stale in instance.sockets.rglob("*"):
+                if stale.is_socket() or stale.is_fifo():
+                    stale.unlink(missing_ok=True)
+
+    def _copied(self, source: Path, keys: Path) -> Path:
+        """The daemons' own copy of a key: they may be another user, and it must be theirs alone."""
+        copy = keys / source.name
+        copy.unlink(missing_ok=True)
+        handle = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(source.read_bytes())
+        self._give(copy, 0o600)
+        return copy
+
+    def _write(self, path: Path, text: str) -> None:
+        path.write_text(text, encoding="utf-8")
+        self._give(path, 0o644)
+
+    def _give(self, path: Path, mode: int) -> None:
+        path.chmod(mode)
+        if self._user:
+            os.chown(path, self._user.pw_uid, self._user.pw_gid)
+
+    def _log(self, program: str) -> Path:
+        """Where a daemon writes: below the folder, in one of its name."""
+        return self.instance.folder / self.instance.name / f"{program}.log"
+
+    def _pid_file(self, program: str) -> Path:
+        return self.instance.folder / f"{program}.pid"
+
+    def _end_leftover(self, program: str) -> None:
+        """End the daemon that an earlier run of this instance left behind: it holds the port."""
+        try:
+            pid = int(self._pid_file(program).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return
+        if self._is_ours(pid, program):
+            os.kill(pid, signal.SIGKILL)
+            _wait_until(lambda: not self._is_ours(pid, program), self._settings.xrootd_stop_seconds_max)
+
+    def _is_ours(self, pid: int, program: str) -> bool:
+        """Whether a process runs this program with our configuration: numbers are used again."""
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        own = str(self.instance.folder / "xrootd.cfg").encode()
+        return own in words and os.path.basename(words[0]) == program.encode()
+
+    def _failed(self, program: str, why: str) -> QskyError:
+        try:
+            last = self._log(program).read_text(errors="replace").strip().splitlines()[-1:]
+        except OSError:
+            last = []
+        quoted = f" Its last words: {last[0]}" if last else ""
+        return QskyError(
+            "xrootd-failed",
+            f"The {program} of {self.instance.name} {why}.{quoted}",
+            hint=f"The whole log is {self._log(program)}.",
+        )
+
+
+def _ordinary_user() -> pwd.struct_passwd | None:
+    """Who the daemons are to be: ourselves (None), or an ordinary user if we are root."""
+    if os.geteuid() != 0:
+        return None
+    for name in _USERS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise QskyError("no-access", "XRootD does not run as root, and this machine has no user xrootd or nobody.")
+
+
+def _folders_of_parts(instance: Instance) -> list[Path]:
+    return [instance.parts, instance.parts / EXPORT.strip("/")] if instance.parts else []
+
+
+def _wait_until(done: Callable[[], bool], seconds_max: float) -> None:
+    end = time.monotonic() + seconds_max
+    while not done() and time.monotonic() < end:
+        time.sleep(0.05)
