@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -69,10 +70,11 @@ class Daemons:
                     f"{program} is not installed.",
                     hint="On Debian: apt-get install xrootd-server xrootd-server-plugins xrootd-plugins.",
                 )
-        self._prepare()
-        for program in PROGRAMS:
             self._end_leftover(program)
-            self._children[program] = self._started(program)
+        self._prepare()
+        self._children["cmsd"] = self._started("cmsd")
+        self._await_cmsd()
+        self._children["xrootd"] = self._started("xrootd")
 
     def wait_ready(self) -> None:
         """Return when every redirector that answers lists this server (or this redirector answers).
@@ -138,6 +140,22 @@ class Daemons:
                 child.process.wait()
             self._pid_file(child.program).unlink(missing_ok=True)
         self._children.clear()
+
+    def _await_cmsd(self) -> None:
+        """Until the cmsd listens to its xrootd, which otherwise looks for it again only after ten seconds."""
+        cmsd = self._children["cmsd"].process
+        wait_until(lambda: self._cmsd_listens() or cmsd.poll() is not None, self._settings.xrootd_ready_seconds_max)
+
+    def _cmsd_listens(self) -> bool:
+        """A server's cmsd is met at a socket in the folder, a redirector's at the port at which servers meet it too."""
+        if self.instance.role is Role.SERVER:
+            return self.instance.notes.with_name("olbd.admin").exists()
+        own = self.instance.redirectors[0]
+        try:
+            socket.create_connection((own.host, own.cms_port), timeout=self._settings.xrootd_connect_seconds_max).close()
+        except OSError:
+            return False
+        return True
 
     def _is_me(self, server: Holder) -> bool:
         same = server.host == self.instance.host or addresses_of(server.host) & addresses_of(self.instance.host)
@@ -218,7 +236,7 @@ class Daemons:
             return
         if self._is_ours(pid, program):
             os.kill(pid, signal.SIGKILL)
-            _wait_until(lambda: not self._is_ours(pid, program), self._settings.xrootd_stop_seconds_max)
+            wait_until(lambda: not self._is_ours(pid, program), self._settings.xrootd_stop_seconds_max)
 
     def _is_ours(self, pid: int, program: str) -> bool:
         """Whether a process runs this program with our configuration: numbers are used again."""
@@ -258,7 +276,8 @@ def _folders_of_parts(instance: Instance) -> list[Path]:
     return [instance.parts, instance.parts / EXPORT.strip("/")] if instance.parts else []
 
 
-def _wait_until(done: Callable[[], bool], seconds_max: float) -> None:
+def wait_until(done: Callable[[], bool], seconds_max: float) -> None:
+    """Return when something is so, or when the seconds are over."""
     end = time.monotonic() + seconds_max
     while not done() and time.monotonic() < end:
         time.sleep(0.05)

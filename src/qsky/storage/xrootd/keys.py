@@ -12,10 +12,11 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from qsky.errors import QskyError
-from qsky.storage.store import fsync_folder, io_errors, make_folders
+from qsky.storage.store import fsync_file, fsync_folder, io_errors, make_folders
 from qsky.storage.xrootd.config import SSS_USER
 from qsky.storage.xrootd.instance import KeyFiles
 
@@ -35,22 +36,20 @@ def make_sss_key(folder: Path) -> Path:
     if path.exists():
         return path
     make_folders(folder)
-    aside = folder / f".{SSS}-{secrets.token_hex(4)}"
-    # an empty file of our own, so that it neither asks whether to make one nor makes it readable for a moment
-    os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    command = ["xrdsssadmin", "-k", SSS_USER, "-u", SSS_USER, "-g", SSS_USER, "add", str(aside)]
-    try:
-        run = subprocess.run(command, check=False, input=b"y\n", capture_output=True)
-        if run.returncode:
+    with io_errors(SSS), TemporaryDirectory(dir=folder) as aside:  # nobody else may enter that folder
+        made = Path(aside) / SSS
+        command = ["xrdsssadmin", "-k", SSS_USER, "-u", SSS_USER, "-g", SSS_USER, "add", str(made)]
+        try:
+            run = subprocess.run(command, check=False, input=b"y\n", capture_output=True)
+        except FileNotFoundError:
+            raise QskyError(
+                "not-installed", "xrdsssadmin is not installed.", hint="On Debian: apt-get install xrootd-server."
+            ) from None
+        if run.returncode or not made.exists():
             raise QskyError("xrootd-failed", f"No key could be made: {run.stderr.decode(errors='replace').strip()}")
-        os.chmod(aside, 0o600)
-        os.rename(aside, path)
-    except FileNotFoundError:
-        raise QskyError(
-            "not-installed", "xrdsssadmin is not installed.", hint="On Debian: apt-get install xrootd-server."
-        ) from None
-    finally:
-        aside.unlink(missing_ok=True)
+        made.chmod(0o600)
+        fsync_file(made)
+        made.rename(path)
     fsync_folder(folder)
     return path
 
