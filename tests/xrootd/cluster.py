@@ -21,11 +21,13 @@ from qsky.storage.xrootd.daemons import Daemons
 from qsky.storage.xrootd.files import Files, Wanted
 from qsky.storage.xrootd.instance import Access, Instance, KeyFiles, Redirector, Role
 from qsky.storage.xrootd.keys import make_authority, make_host_keys, make_sss_key
+from qsky.storage.xrootd.publish import publish
 
 HOST = "localhost"
 QUICK = Settings(
     xrootd_answer_seconds_max=4, xrootd_startup_seconds=1, xrootd_report_seconds=1, xrootd_avoid_seconds=5.0,
     xrootd_restart_seconds_min=0.2, xrootd_block_bytes=1 << 20, xrootd_ready_seconds_max=30.0,
+    xrootd_rounds_max=3, xrootd_retry_seconds=0.1,
 )  # fmt: skip
 
 
@@ -44,7 +46,9 @@ class Cluster:
         shared = {"host": HOST, "keys": self.keys, "report": report, "admitted": ("localhost",), "encrypted": encrypted}
         self.redirectors = [
             Daemons(
-                Instance(f"r{n}", Role.REDIRECTOR, port=p.port, redirectors=(p,), folder=self.folder / f"r{n}", **shared),  # type: ignore[arg-type]
+                Instance(
+                    f"r{n}", Role.REDIRECTOR, port=p.port, redirectors=(p,), folder=self.folder / f"r{n}", **shared
+                ),  # type: ignore[arg-type]
                 QUICK,
             )
             for n, p in enumerate(places)
@@ -78,18 +82,28 @@ class Cluster:
         """A client that remembers nothing yet."""
         return Files(self.access, QUICK)
 
-    def place(self, part: str, content: bytes, *servers: int) -> Wanted:
-        """Put a part on the disks of servers, past XRootD."""
+    def place(self, part: str, content: bytes, *servers: int, told: bool = True) -> Wanted:
+        """Put a part on the disks of servers, past XRootD, and tell redirectors of it or not."""
         for number in servers:
             path = self.path(part, number)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+            if told:
+                publish(self.servers[number].instance, part, QUICK)
         return Wanted(part, len(content), hashlib.sha256(content).hexdigest()[:DIGEST_LETTERS])
 
     def path(self, part: str, server: int) -> Path:
         parts = self.servers[server].instance.parts
         assert parts is not None
         return parts / "qsky" / part
+
+    def let_daemons_write(self) -> None:
+        """Give the folders of parts to the daemons, which are another user if we are root."""
+        for daemons in self.servers:
+            parts = daemons.instance.parts
+            assert parts is not None
+            for folder in (parts, *parts.rglob("*/")):
+                os.chown(folder, parts.stat().st_uid, parts.stat().st_gid)
 
     def holder(self, server: int) -> Holder:
         return Holder(HOST, self.servers[server].instance.port)

@@ -36,8 +36,8 @@ def config_text(instance: Instance, settings: Settings, authdb: str) -> str:
 
 
 def authdb_text() -> str:
-    """Who may do what: the holder of the key everything, anybody read and look up public parts."""
-    return f"u {SSS_USER} {EXPORT} a\nu * {PUBLIC} rl\n"
+    """Who may do what: the holder of the key everything, anybody read public parts by name (`l` would list folders)."""
+    return f"u {SSS_USER} {EXPORT} a\nu * {PUBLIC} r\n"
 
 
 def _cluster(instance: Instance, settings: Settings) -> Iterator[str]:

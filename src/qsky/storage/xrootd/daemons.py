@@ -152,7 +152,9 @@ class Daemons:
             return self.instance.notes.with_name("olbd.admin").exists()
         own = self.instance.redirectors[0]
         try:
-            socket.create_connection((own.host, own.cms_port), timeout=self._settings.xrootd_connect_seconds_max).close()
+            socket.create_connection(
+                (own.host, own.cms_port), timeout=self._settings.xrootd_connect_seconds_max
+            ).close()
         except OSError:
             return False
         return True

@@ -100,7 +100,7 @@ class Receiver:
         self._socket.settimeout(0.5)
         self._socket.bind((host, 0))
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._hear, name="xrootd-reports", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="xrootd-reports", daemon=True)
         self._thread.start()
 
     @property
@@ -119,14 +119,15 @@ class Receiver:
         self._thread.join()
         self._socket.close()
 
-    def _hear(self) -> None:
+    def _listen(self) -> None:
         while not self._closing.is_set():
             with contextlib.suppress(TimeoutError, OSError):
                 summary = summary_of(self._socket.recv(self._settings.xrootd_report_bytes_max))
                 if summary is not None:
-                    self._keep(summary)
+                    self.hear(summary)
 
-    def _keep(self, summary: Summary) -> None:
+    def hear(self, summary: Summary) -> None:
+        """Keep a summary as the last of its daemon, and show it."""
         with self._lock:
             key = (summary.instance, summary.program)
             if key not in self._latest and len(self._latest) >= self._settings.xrootd_reporters_max:
