@@ -86,7 +86,7 @@ def test_who_may_connect_and_who_hears_of_it() -> None:
 
 
 def test_strangers_read_what_is_public_and_nothing_else() -> None:
-    assert authdb_text() == "u qsky /qsky a\nu * /qsky/public r\n"
+    assert authdb_text() == "u qsky /qsky a\nu * /qsky/public rl\n"
 
 
 @pytest.mark.parametrize(

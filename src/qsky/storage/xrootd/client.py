@@ -74,15 +74,18 @@ class Session:
     def opened(self, holder: Holder, name: str) -> Iterator[RemotePart]:
         """A part as one server has it. Raises Unreachable."""
         file = self._client().File()
+        file.set_property("ReadRecovery", "false")  # it would try the same server again
         seconds = self._settings.xrootd_answer_seconds_max
+        patience = 1  # a server that failed is not waited for again
         try:
             status, _ = file.open(f"{self.access.scheme}://{holder}/{name}", timeout=seconds)
             if not status.ok:
                 raise Unreachable(status.message.strip())
             yield RemotePart(file, seconds)
+            patience = seconds
         finally:
             if file.is_open():
-                file.close(timeout=seconds)
+                file.close(timeout=patience)
 
     def _system(self, redirector: Redirector) -> Any:
         return self._client().FileSystem(f"{self.access.scheme}://{redirector.host}:{redirector.port}")

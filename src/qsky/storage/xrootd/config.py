@@ -36,8 +36,8 @@ def config_text(instance: Instance, settings: Settings, authdb: str) -> str:
 
 
 def authdb_text() -> str:
-    """Who may do what: the holder of the key everything, anybody read public parts by name (`l` would list folders)."""
-    return f"u {SSS_USER} {EXPORT} a\nu * {PUBLIC} r\n"
+    """Who may do what: the holder of the key everything, anybody read and look up public parts."""
+    return f"u {SSS_USER} {EXPORT} a\nu * {PUBLIC} rl\n"
 
 
 def _cluster(instance: Instance, settings: Settings) -> Iterator[str]:
@@ -50,6 +50,7 @@ def _cluster(instance: Instance, settings: Settings) -> Iterator[str]:
         f"cms.delay startup {settings.xrootd_startup_seconds} lookup {settings.xrootd_lookup_seconds}"
         f" servers {settings.xrootd_servers_min} drop {settings.xrootd_drop_seconds} service 2 suspend 2"
     )
+    yield "cms.request delay 1"  # a client that comes while the cmsd is not ready is told to come again in one second
     yield "cms.sched cpu 0 io 0 mem 0 runq 0 pag 0 space 0 fuzz 100"
     yield f"cms.ping {settings.xrootd_ping_seconds}"
     if instance.role is Role.SERVER:

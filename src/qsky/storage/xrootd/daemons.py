@@ -22,10 +22,11 @@ from typing import Final
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.storage.store import io_errors
-from qsky.storage.xrootd.client import EVERYTHING, Holder, Unreachable, addresses_of, session
+from qsky.storage.xrootd.client import Holder, Session, Unreachable, addresses_of, session
 from qsky.storage.xrootd.config import authdb_text, config_text
 from qsky.storage.xrootd.instance import Instance, KeyFiles, Redirector, Role, access_to
-from qsky.storage.xrootd.names import EXPORT
+from qsky.storage.xrootd.names import EXPORT, PROBES
+from qsky.storage.xrootd.publish import announce
 
 PROGRAMS: Final = ("cmsd", "xrootd")
 _USERS: Final = ("xrootd", "nobody")  # who the children are if we are root
@@ -77,7 +78,7 @@ class Daemons:
         self._children["xrootd"] = self._started("xrootd")
 
     def wait_ready(self) -> None:
-        """Return when every redirector that answers lists this server (or this redirector answers).
+        """Return when every redirector that answers finds this server (or this redirector answers).
 
         Raises xrootd-failed after `xrootd_ready_seconds_max`, or as soon as a daemon ended; it quotes the log.
         """
@@ -93,20 +94,25 @@ class Daemons:
     def is_ready(self) -> bool:
         """Whether clients find this instance now: asked, not guessed."""
         asked = session(access_to(self.instance), self._settings)
-        own = Redirector(self.instance.host, self.instance.port, 0)
-        if not asked.answers(own):
+        if not asked.answers(Redirector(self.instance.host, self.instance.port, 0)):
             return False
-        if self.instance.role is Role.REDIRECTOR:
-            return True
-        answers = 0
-        for redirector in self.instance.redirectors:
-            try:
-                if not any(self._is_me(server) for server in asked.locate(redirector, EVERYTHING)):
-                    return False
-                answers += 1
-            except Unreachable:
-                continue  # a redirector that is down is no reason for a server to wait
-        return answers > 0
+        return self.instance.role is Role.REDIRECTOR or self._is_found(asked)
+
+    def _is_found(self, asked: Session) -> bool:
+        """Whether every redirector that answers finds the probe of this server, which lies nowhere else."""
+        found = []
+        try:
+            announce(self.instance, self._probe, self._settings)
+            for redirector in self.instance.redirectors:
+                if asked.answers(redirector):  # one that is down is no reason for a server to wait
+                    found.append(any(map(self._is_me, asked.locate(redirector, self._probe))))
+        except (QskyError, Unreachable):
+            return False
+        return bool(found) and all(found)
+
+    @property
+    def _probe(self) -> str:
+        return f"{PROBES}/{self.instance.name}"
 
     def tend(self) -> tuple[DaemonState, ...]:
         """Start again what has ended, later each time it does not last; how things stand."""
@@ -195,6 +201,8 @@ class Daemons:
             for folder in (instance.folder, keys, *_folders_of_parts(instance)):
                 folder.mkdir(parents=True, exist_ok=True)
                 self._give(folder, 0o700 if folder == keys else 0o755)
+            if instance.parts:
+                self._write(instance.parts / self._probe.strip("/"), "")
             own = {name: self._copied(getattr(instance.keys, name), keys) for name in KeyFiles.__dataclass_fields__}
             authdb = instance.folder / "authdb"
             self._write(authdb, authdb_text())
@@ -275,7 +283,7 @@ def _ordinary_user() -> pwd.struct_passwd | None:
 
 
 def _folders_of_parts(instance: Instance) -> list[Path]:
-    return [instance.parts, instance.parts / EXPORT.strip("/")] if instance.parts else []
+    return [instance.parts / name.strip("/") for name in ("", EXPORT, PROBES)] if instance.parts else []
 
 
 def wait_until(done: Callable[[], bool], seconds_max: float) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Final
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.storage.store import DIGEST_LETTERS, fsync_folder, io_errors, make_folders
-from qsky.storage.xrootd.client import Holder, RemotePart, Session, Unreachable, session
+from qsky.storage.xrootd.client import EVERYTHING, Holder, RemotePart, Session, Unreachable, session
 from qsky.storage.xrootd.instance import Access
 from qsky.storage.xrootd.names import lfn
 
@@ -71,6 +72,7 @@ class Files:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, tuple[float, tuple[Holder, ...]]] = OrderedDict()
         self._avoided: dict[Holder, float] = {}
+        self._met: set[Holder] = set()
 
     def locate(self, part: str, *, anew: bool = False) -> tuple[Holder, ...]:
         """Who holds a part, as far as redirectors know; nobody if they find none. A hint: `fetch` finds out.
@@ -112,12 +114,14 @@ class Files:
             self._known.pop(lfn(part), None)
 
     def _offers(self, part: str, refusals: list[Refusal], watch: _Watch) -> Iterator[Holder]:
-        """Holders to try: in each round those whose copy is not bad, in a random order, lately failed ones last."""
+        """Holders to try: in each round those whose copy is not bad, in the last round every server there is."""
         for number in range(self._settings.xrootd_rounds_max):
             if number:
                 watch.pause(self._settings.xrootd_retry_seconds * 2 ** (number - 1))
-            bad = {refusal.holder for refusal in refusals if refusal.bad}
-            yield from self._lately_failed_last(set(self._located(part, anew=number > 0)) - bad)
+            offers = set(self._located(part, anew=number > 0))
+            if number == self._settings.xrootd_rounds_max - 1:
+                offers |= self._everyone()  # a server that lost its cmsd is named by no redirector, but gives its parts
+            yield from self._lately_failed_last(offers - {refusal.holder for refusal in refusals if refusal.bad})
 
     def _located(self, part: str, *, anew: bool) -> tuple[Holder, ...]:
         """As `locate`; silent redirectors may speak in the next round."""
@@ -127,6 +131,13 @@ class Files:
             if error.code.name != "part-unreachable":
                 raise
             return ()
+
+    def _everyone(self) -> set[Holder]:
+        """Every server that a redirector lists now or that was ever met."""
+        with suppress(QskyError):
+            self._meet(self._asked(EVERYTHING, anew=False))
+        with self._lock:
+            return set(self._met)
 
     def _copy(self, holder: Holder, wanted: Wanted, into: Path, watch: _Watch) -> None:
         aside = into.with_name(f"{into.name}-{secrets.token_hex(4)}{ASIDE}")
@@ -179,7 +190,12 @@ class Files:
             until, holders = self._known.get(name, (0.0, ()))
         return holders if until > time.monotonic() else None
 
+    def _meet(self, servers: tuple[Holder, ...]) -> None:
+        with self._lock:
+            self._met.update(servers)
+
     def _remember(self, name: str, holders: tuple[Holder, ...]) -> None:
+        self._meet(holders)
         with self._lock:
             self._known.pop(name, None)
             if holders:  # nobody is an answer for a moment only

@@ -13,6 +13,7 @@ from qsky.errors import QskyError
 
 EXPORT: Final = "/qsky"
 PUBLIC: Final = f"{EXPORT}/public"
+PROBES: Final = f"{EXPORT}/probes"  # empty files, one of each server, by which it is seen whether redirectors find it
 _PART: Final = re.compile(r"(?:public|private)(?:/[A-Za-z0-9_.=\-]+)+\.parquet")
 
 

@@ -17,7 +17,12 @@ from qsky.storage.xrootd.names import lfn
 
 def publish(instance: Instance, part: str, settings: Settings) -> None:
     """Say that a part lies on this host now. Raises xrootd-failed if the cmsd is not there to be told."""
-    _tell(instance, settings, f"newfn {lfn(part)}\n")
+    announce(instance, lfn(part), settings)
+
+
+def announce(instance: Instance, name: str, settings: Settings) -> None:
+    """Say that a file of XRootD's own names lies on this host. Raises xrootd-failed."""
+    _tell(instance, settings, f"newfn {name}\n")
 
 
 def retract(instance: Instance, part: str, settings: Settings) -> None:
