@@ -113,8 +113,15 @@ class Cluster:
         assert found is not None
         return found
 
-    def signal(self, daemons: Daemons, program: str, number: signal.Signals) -> None:
-        os.kill(self.pid(daemons, program), number)
+    def kill(self, daemons: Daemons, program: str) -> None:
+        """Kill a daemon with -9; `Daemons.tend` starts it again later."""
+        os.kill(self.pid(daemons, program), signal.SIGKILL)
+
+    def heal(self, *broken: Daemons) -> None:
+        """Tend daemons until all run, and wait until they are found."""
+        for daemons in broken or (*self.redirectors, *self.servers):
+            assert eventually(lambda one=daemons: bool(one.tend()) and one.is_running())  # type: ignore[misc]
+            daemons.wait_ready()
 
     def _end(self) -> None:
         for daemons in (*self.servers, *self.redirectors):

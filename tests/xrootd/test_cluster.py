@@ -41,7 +41,8 @@ def test_redirectors_list_every_server_by_name(cluster: Cluster) -> None:
 def test_a_part_is_fetched_whole_from_whoever_has_it(cluster: Cluster, tmp_path: Path) -> None:
     wanted = cluster.place(part("whole"), CONTENT, 0, 2)
     files = cluster.files()
-    assert set(files.locate(wanted.part)) == {cluster.holder(0), cluster.holder(2)}
+    assert set(files.locate(wanted.part)) <= {cluster.holder(0), cluster.holder(2)}
+    assert eventually(lambda: len(cluster.files().locate(wanted.part)) == 2)  # the first answer may lack the slower one
     fetched = files.fetch(wanted, tmp_path / "deep" / "part.parquet")
     assert fetched.path.read_bytes() == CONTENT
     assert fetched.holder in (cluster.holder(0), cluster.holder(2))
@@ -62,6 +63,7 @@ def test_a_bad_copy_is_told_and_another_is_read(cluster: Cluster, tmp_path: Path
     assert len(list(tmp_path.iterdir())) == 6
 
 
+@pytest.mark.long
 def test_bad_copies_alone_are_an_error_that_names_them(cluster: Cluster, tmp_path: Path) -> None:
     wanted = cluster.place(part("worse"), CONTENT, 1)
     cluster.path(wanted.part, 1).write_bytes(CONTENT[::-1])
@@ -107,6 +109,7 @@ def test_a_part_missed_before_is_fetched_once_it_is_published(cluster: Cluster, 
     assert files.fetch(wanted, tmp_path / "part.parquet").holder == cluster.holder(2)
 
 
+@pytest.mark.long
 def test_a_part_nobody_told_of_is_found_by_asking_again(cluster: Cluster, tmp_path: Path) -> None:
     files = cluster.files()
     assert files.locate(part("untold")) == ()

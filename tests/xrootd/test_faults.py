@@ -33,10 +33,7 @@ def part(name: str) -> str:
 def whole(cluster: Cluster) -> Iterator[None]:
     """Afterwards every server is listed by every redirector again."""
     yield
-    everyone = (*cluster.redirectors, *cluster.servers)
-    assert eventually(lambda: all(state.pid for one in everyone for state in one.tend()), 10)
-    for one in everyone:
-        one.wait_ready()
+    cluster.heal()
 
 
 def fetched_during(files: Files, cluster: Cluster, name: str, into: Path, fault: Callable[[], None]) -> Fetched:
@@ -53,13 +50,13 @@ def fetched_during(files: Files, cluster: Cluster, name: str, into: Path, fault:
     return got
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(n, marks=pytest.mark.long) for n in range(2, 12))])
-@pytest.mark.parametrize("program", ["xrootd", "cmsd"])
+@pytest.mark.parametrize("program", ["xrootd", pytest.param("cmsd", marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 11))])
 def test_a_daemon_is_killed_during_a_fetch(cluster: Cluster, tmp_path: Path, program: str, number: int) -> None:
     victim = random.choice(cluster.servers[:2])
     fetched_during(
         cluster.files(), cluster, f"kill-{program}{number}", tmp_path / "got",
-        lambda: cluster.signal(victim, program, signal.SIGKILL),
+        lambda: cluster.kill(victim, program),
     )  # fmt: skip
     assert eventually(lambda: {state.restarts > 0 for state in victim.tend() if state.program == program} == {True})
 
@@ -78,12 +75,13 @@ def test_a_server_hangs_during_a_fetch(cluster: Cluster, tmp_path: Path, number:
     assert time.monotonic() - started < 3 * QUICK.xrootd_answer_seconds_max
 
 
-@pytest.mark.parametrize("number", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, 11))])
+@pytest.mark.long
+@pytest.mark.parametrize("number", range(10))
 def test_a_redirector_is_lost(cluster: Cluster, tmp_path: Path, number: int) -> None:
     victim = cluster.redirectors[number % 2]
     cluster.place(part(f"before{number}"), CONTENT, 0, 1)
-    cluster.signal(victim, "xrootd", signal.SIGKILL)
-    cluster.signal(victim, "cmsd", signal.SIGKILL)
+    cluster.kill(victim, "xrootd")
+    cluster.kill(victim, "cmsd")
     started = time.monotonic()
     for n in range(4):
         got = cluster.files().fetch(cluster.place(part(f"lost{number}-{n}"), CONTENT[:n], 0, 1), tmp_path / str(n))
@@ -91,35 +89,35 @@ def test_a_redirector_is_lost(cluster: Cluster, tmp_path: Path, number: int) -> 
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.long
 def test_no_redirector_answers(cluster: Cluster, tmp_path: Path) -> None:
     wanted = cluster.place(part("nobody"), CONTENT, 0, 1)
     for victim in cluster.redirectors:
-        cluster.signal(victim, "xrootd", signal.SIGKILL)
+        cluster.kill(victim, "xrootd")
     files = cluster.files()
     with pytest.raises(QskyError, match="No redirector answers") as caught:
         files.locate(wanted.part)
     assert caught.value.code.name == "part-unreachable"
     with pytest.raises(QskyError, match="no server has it|No redirector answers"):
         files.fetch(wanted, tmp_path / "got")
-    for victim in cluster.redirectors:
-        assert eventually(lambda one=victim: all(state.pid for state in one.tend()))  # type: ignore[misc]
-        victim.wait_ready()
+    cluster.heal()
     assert cluster.files().fetch(wanted, tmp_path / "got").path.read_bytes() == CONTENT
 
 
+@pytest.mark.long
 def test_the_last_holder_is_lost_and_comes_back(cluster: Cluster, tmp_path: Path) -> None:
     wanted = cluster.place(part("last"), CONTENT, 2)
     files = cluster.files()
     files.locate(wanted.part)
-    cluster.signal(cluster.servers[2], "xrootd", signal.SIGKILL)
+    cluster.kill(cluster.servers[2], "xrootd")
     with pytest.raises(QskyError, match=str(cluster.holder(2))) as caught:
         files.fetch(wanted, tmp_path / "got")
     assert caught.value.code.name == "part-unreachable"
-    assert eventually(lambda: all(state.pid for state in cluster.servers[2].tend()))
-    cluster.servers[2].wait_ready()
+    cluster.heal(cluster.servers[2])
     assert cluster.files().fetch(wanted, tmp_path / "got").path.read_bytes() == CONTENT
 
 
+@pytest.mark.long
 def test_what_a_dead_run_left_behind_is_ended_and_nothing_else(cluster: Cluster) -> None:
     old = cluster.servers[2]
     pids = {state.program: state.pid for state in old.tend()}
@@ -135,11 +133,11 @@ def test_what_a_dead_run_left_behind_is_ended_and_nothing_else(cluster: Cluster)
         assert cluster.holder(2) in asked.locate(redirector, EVERYTHING)
 
 
+@pytest.mark.long
 def test_a_restarted_cmsd_hears_of_parts_again(cluster: Cluster) -> None:
     victim = cluster.servers[0]
-    cluster.signal(victim, "cmsd", signal.SIGKILL)
-    assert eventually(lambda: all(state.pid for state in victim.tend()))
-    victim.wait_ready()
+    cluster.kill(victim, "cmsd")
+    cluster.heal(victim)
     wanted = cluster.place(part("again"), b"again", 0, told=False)
     publish(victim.instance, wanted.part, QUICK)
     assert eventually(lambda: cluster.holder(0) in cluster.files().locate(wanted.part))

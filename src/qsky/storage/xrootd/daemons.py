@@ -91,6 +91,12 @@ class Daemons:
                 raise self._failed("cmsd", f"was not ready after {self._settings.xrootd_ready_seconds_max:g} seconds")
             time.sleep(0.1)
 
+    def is_running(self) -> bool:
+        """Whether both processes live; `is_ready` says whether they are of use."""
+        return len(self._children) == len(PROGRAMS) and all(
+            child.process.poll() is None for child in self._children.values()
+        )
+
     def is_ready(self) -> bool:
         """Whether clients find this instance now: asked, not guessed."""
         asked = session(access_to(self.instance), self._settings)
@@ -100,12 +106,11 @@ class Daemons:
 
     def _is_found(self, asked: Session) -> bool:
         """Whether every redirector that answers finds the probe of this server, which lies nowhere else."""
-        found = []
+        # one that is down is no reason for a server to wait
+        up = [redirector for redirector in self.instance.redirectors if asked.answers(redirector)]
         try:
             announce(self.instance, self._probe, self._settings)
-            for redirector in self.instance.redirectors:
-                if asked.answers(redirector):  # one that is down is no reason for a server to wait
-                    found.append(any(map(self._is_me, asked.locate(redirector, self._probe))))
+            found = [any(map(self._is_me, asked.locate(redirector, self._probe))) for redirector in up]
         except (QskyError, Unreachable):
             return False
         return bool(found) and all(found)
