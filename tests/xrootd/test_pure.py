@@ -19,7 +19,7 @@ from qsky.errors import QskyError
 from qsky.storage.xrootd.config import authdb_text, config_text
 from qsky.storage.xrootd.instance import Instance, KeyFiles, Redirector, Role, access_to
 from qsky.storage.xrootd.keys import host_keys, make_authority, make_host_keys
-from qsky.storage.xrootd.names import lfn, part_of
+from qsky.storage.xrootd.names import lfn
 from qsky.storage.xrootd.publish import publish
 from qsky.storage.xrootd.reports import Receiver, summary_of
 
@@ -31,7 +31,6 @@ SERVER = Instance("w0", Role.SERVER, "host0", 1096, REDIRECTORS, Path("/d/xrootd
 
 def test_names_of_parts_are_their_lfn() -> None:
     assert lfn(PART) == f"/qsky/{PART}"
-    assert part_of(lfn(PART)) == PART
 
 
 @pytest.mark.parametrize(
@@ -42,8 +41,6 @@ def test_names_of_parts_are_their_lfn() -> None:
 def test_what_is_no_part_has_no_lfn(name: str) -> None:
     with pytest.raises(QskyError, match="not the name of a part"):
         lfn(name)
-    with pytest.raises(QskyError):
-        part_of(name)
 
 
 def test_a_server_knows_all_redirectors_and_where_its_parts_lie() -> None:

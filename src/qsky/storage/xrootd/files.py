@@ -77,8 +77,8 @@ class Files:
     def locate(self, part: str, *, anew: bool = False) -> tuple[Holder, ...]:
         """Who holds a part, as far as redirectors know; nobody if they find none. A hint: `fetch` finds out.
 
-        The first answer about a part may lack holders that are slower than others. Answers are remembered for `xrootd_location_seconds`. The first question about a part nobody holds takes
-        seconds. Raises part-unreachable if no redirector answers.
+        The first answer about a part may lack holders that are slower than others, and takes seconds if nobody holds it.
+        Answers are remembered for `xrootd_location_seconds`. Raises part-unreachable if no redirector answers.
         """
         name = lfn(part)
         known = None if anew else self._remembered(name)

@@ -22,12 +22,3 @@ def lfn(part: str) -> str:
     if not _PART.fullmatch(part) or "/." in part:
         raise QskyError("bad-name", f"{part!r} is not the name of a part.")
     return f"{EXPORT}/{part}"
-
-
-def part_of(name: str) -> str:
-    """The part that XRootD calls so; the inverse of `lfn`. Raises bad-name."""
-    part = name.removeprefix(f"{EXPORT}/")
-    if part == name:
-        raise QskyError("bad-name", f"{name!r} is not the name of a part in XRootD.")
-    lfn(part)
-    return part
