@@ -43,7 +43,13 @@ class Cluster:
         certificate, key = make_host_keys(keys, HOST, (HOST, "127.0.0.1"), 2)
         self.keys = KeyFiles(make_sss_key(keys), keys / "ca.pem", certificate, key)
         places = tuple(Redirector(HOST, *free_ports(2)) for _ in range(redirectors))
-        shared = {"host": HOST, "keys": self.keys, "report": report, "admitted": ("localhost",), "encrypted": encrypted}
+        shared = {
+            "host": HOST,
+            "keys": self.keys,
+            "report": report,
+            "admitted": ("localhost", "127.0.0.1"),
+            "encrypted": encrypted,
+        }
         self.redirectors = [
             Daemons(
                 Instance(

@@ -10,6 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from qsky.errors import QskyError
 from qsky.storage.xrootd.client import EVERYTHING, session
-from qsky.storage.xrootd.keys import make_sss_key
+from qsky.storage.xrootd.keys import make_authority, make_sss_key
 from qsky.storage.xrootd.names import lfn
 from qsky.storage.xrootd.publish import publish, retract
 from qsky.storage.xrootd.reports import Receiver
@@ -73,6 +74,11 @@ def test_bad_copies_alone_are_an_error_that_names_them(cluster: Cluster, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_holders_are_left_out_on_request(cluster: Cluster, tmp_path: Path) -> None:
+    wanted = replace(cluster.place(part("others"), CONTENT, 0, 1), without=frozenset([cluster.holder(0)]))
+    assert {cluster.files().fetch(wanted, tmp_path / str(n)).holder for n in range(4)} == {cluster.holder(1)}
+
+
 def test_a_fetch_is_stopped_on_request_and_leaves_nothing(cluster: Cluster, tmp_path: Path) -> None:
     wanted = cluster.place(part("stopped"), CONTENT, 0)
     with pytest.raises(QskyError) as caught:
@@ -121,16 +127,19 @@ def test_a_part_nobody_told_of_is_found_by_asking_again(cluster: Cluster, tmp_pa
 # -- who is let in
 
 
-def run(cluster: Cluster, command: list[str], *, key: Path | None) -> subprocess.CompletedProcess[str]:
+def run(
+    cluster: Cluster, command: list[str], *, key: Path | None, ca: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """A command of Debian's client, with a home of its own so that no key is found by chance."""
-    authorities = cluster.folder / "authorities"
+    ca = ca or cluster.keys.ca
+    authorities = ca.parent / "authorities"
     authorities.mkdir(exist_ok=True)
-    ca = str(cluster.keys.ca)
-    hashed = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", ca], capture_output=True, text=True).stdout
-    (authorities / f"{hashed.strip()}.0").write_bytes(cluster.keys.ca.read_bytes())
+    hashing = ["openssl", "x509", "-hash", "-noout", "-in", str(ca)]
+    hashed = subprocess.run(hashing, capture_output=True, text=True, check=True).stdout
+    (authorities / f"{hashed.strip()}.0").write_bytes(ca.read_bytes())
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(cluster.folder), "X509_CERT_DIR": str(authorities),
-        "X509_CERT_FILE": ca, "XRD_CONNECTIONWINDOW": "3", "XRD_CONNECTIONRETRY": "1", "XRD_REQUESTTIMEOUT": "5",
+        "X509_CERT_FILE": str(ca), "XRD_CONNECTIONWINDOW": "3", "XRD_CONNECTIONRETRY": "1", "XRD_REQUESTTIMEOUT": "5",
         **({"XrdSecSSSKT": str(key), "XrdSecPROTOCOL": "sss"} if key else {}),
     }  # fmt: skip
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
@@ -161,6 +170,15 @@ def test_xrdcp_reads_through_either_redirector_and_writes_with_the_key(cluster: 
     wrote = run(cluster, ["xrdcp", "-s", str(tmp_path / "0"), base + lfn(part("written"))], key=cluster.keys.sss)
     assert wrote.returncode == 0, wrote.stderr
     assert cluster.files().locate(part("written")) != ()
+
+
+def test_a_server_of_another_authority_is_not_believed(cluster: Cluster, tmp_path: Path) -> None:
+    wanted = cluster.place(part("believed"), CONTENT, 0)
+    address = f"roots://{HOST}:{cluster.holder(0).port}/{lfn(wanted.part)}"
+    other, _ = make_authority(tmp_path / "other", 2)
+    refused = run(cluster, ["xrdcp", "-s", address, str(tmp_path / "got")], key=cluster.keys.sss, ca=other)
+    assert refused.returncode != 0 and "TLS error" in refused.stderr
+    assert not (tmp_path / "got").exists()
 
 
 def https(cluster: Cluster, port: int, name: str, method: str = "GET") -> tuple[int, bytes]:

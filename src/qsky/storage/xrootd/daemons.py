@@ -29,6 +29,7 @@ from qsky.storage.xrootd.names import EXPORT, PROBES
 from qsky.storage.xrootd.publish import announce
 
 PROGRAMS: Final = ("cmsd", "xrootd")
+_LINES_QUOTED: Final = 4  # what went wrong is followed by who gave up
 _USERS: Final = ("xrootd", "nobody")  # who the children are if we are root
 
 
@@ -184,6 +185,8 @@ class Daemons:
         folder = self.instance.folder
         command = [program, "-c", str(folder / "xrootd.cfg"), "-n", self.instance.name]
         command += ["-l", str(folder / f"{program}.log"), "-k", f"{self._settings.xrootd_log_bytes_max // 1024}k"]
+        # else they write to /tmp, where those of other users' clusters have the same names
+        command += ["-s", str(folder / f"{program}-run")]
         extra = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
         process = subprocess.Popen(
             command,
@@ -264,10 +267,10 @@ class Daemons:
 
     def _failed(self, program: str, why: str) -> QskyError:
         try:
-            last = self._log(program).read_text(errors="replace").strip().splitlines()[-1:]
+            last = self._log(program).read_text(errors="replace").strip().splitlines()[-_LINES_QUOTED:]
         except OSError:
             last = []
-        quoted = f" Its last words: {last[0]}" if last else ""
+        quoted = f" Its last words: {' / '.join(last)}" if last else ""
         return QskyError(
             "xrootd-failed",
             f"The {program} of {self.instance.name} {why}.{quoted}",

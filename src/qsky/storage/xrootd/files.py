@@ -37,11 +37,15 @@ class BadCopy(Exception):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A part as the revision knows it: its name, its size, the start of its SHA-256."""
+    """A part as the revision knows it: its name, its size, the start of its SHA-256.
+
+    `without` are holders that are not asked, such as oneself.
+    """
 
     part: str
     bytes: int
     digest: str
+    without: frozenset[Holder] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Files:
         """
         refusals: list[Refusal] = []
         watch = _Watch(stop, self._settings.xrootd_fetch_seconds_max)
-        for holder in self._offers(wanted.part, refusals, watch):
+        for holder in self._offers(wanted, refusals, watch):
             try:
                 self._copy(holder, wanted, into, watch)
             except Unreachable as why:
@@ -113,15 +117,17 @@ class Files:
         with self._lock:
             self._known.pop(lfn(part), None)
 
-    def _offers(self, part: str, refusals: list[Refusal], watch: _Watch) -> Iterator[Holder]:
+    def _offers(self, wanted: Wanted, refusals: list[Refusal], watch: _Watch) -> Iterator[Holder]:
         """Holders to try: in each round those whose copy is not bad, in the last round every server there is."""
         for number in range(self._settings.xrootd_rounds_max):
             if number:
                 watch.pause(self._settings.xrootd_retry_seconds * 2 ** (number - 1))
-            offers = set(self._located(part, anew=number > 0))
+            offers = set(self._located(wanted.part, anew=number > 0))
             if number == self._settings.xrootd_rounds_max - 1:
                 offers |= self._everyone()  # a server that lost its cmsd is named by no redirector, but gives its parts
-            yield from self._lately_failed_last(offers - {refusal.holder for refusal in refusals if refusal.bad})
+            yield from self._lately_failed_last(
+                offers - wanted.without - {refusal.holder for refusal in refusals if refusal.bad}
+            )
 
     def _located(self, part: str, *, anew: bool) -> tuple[Holder, ...]:
         """As `locate`; silent redirectors may speak in the next round."""
