@@ -122,6 +122,7 @@ class Cluster:
     def kill(self, daemons: Daemons, program: str) -> None:
         """Kill a daemon with -9; `Daemons.tend` starts it again later."""
         os.kill(self.pid(daemons, program), signal.SIGKILL)
+        assert eventually(lambda: not daemons.is_running())
 
     def heal(self, *broken: Daemons) -> None:
         """Tend daemons until all run, and wait until they are found."""

@@ -7,6 +7,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -122,6 +123,15 @@ def test_a_part_nobody_told_of_is_found_by_asking_again(cluster: Cluster, tmp_pa
     assert files.locate(part("untold")) == ()
     wanted = cluster.place(part("untold"), CONTENT, 2, told=False)
     assert files.fetch(wanted, tmp_path / "part.parquet").holder == cluster.holder(2)
+
+
+def test_the_client_library_counts_references_rightly(cluster: Cluster, tmp_path: Path) -> None:
+    """What it took from True and False once too often, a worker would die of after some thousand parts."""
+    wanted = cluster.place(part("counted-references"), b"x" * 1000, 0)
+    lost = {True: -sys.getrefcount(True), False: -sys.getrefcount(False)}
+    for _ in range(30):
+        cluster.files().fetch(wanted, tmp_path / "part.parquet")
+    assert {value: sys.getrefcount(value) + before > -20 for value, before in lost.items()} == {True: True, False: True}
 
 
 # -- who is let in

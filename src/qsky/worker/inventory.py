@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from qsky.worker.folder import DataFolder
 
+_TOPS: Final = ("public", "private")
+
 
 @dataclass(frozen=True)
 class HeldPart:
@@ -150,9 +152,9 @@ class Stock:
 
 
 def listed(folder: DataFolder) -> dict[str, int]:
-    """Every file below `parts` by part name, with its size, as the disk has it now."""
+    """Every file of a database by part name, with its size, as the disk has it now. XRootD keeps a file beside them."""
     found: dict[str, int] = {}
-    folders = [(str(folder.parts), "")]
+    folders = [(str(folder.parts / name), f"{name}/") for name in _TOPS]
     while folders:
         path, prefix = folders.pop()
         try:

@@ -2,7 +2,8 @@
 
 The library keeps its connections, threads and keys per process, so a process belongs to one cluster: `session` sets
 keys and timeouts before the first use. It must not be carried over a fork: start processes by spawning them. Its calls
-hold no lock of Python's while they wait, but cannot be interrupted: each gets seconds of its own.
+hold no lock of Python's while they wait, but cannot be interrupted: each gets seconds of its own. `set_property` must
+not be called: in 6.2 each call takes a reference from `True`, and before Python 3.12 the process dies of it in the end.
 """
 
 from __future__ import annotations
@@ -80,7 +81,6 @@ class Session:
     def opened(self, holder: Holder, name: str) -> Iterator[RemotePart]:
         """A part as one server has it. Raises Unreachable."""
         file = self._client().File()
-        file.set_property("ReadRecovery", "false")  # it would try the same server again
         seconds = self._settings.xrootd_answer_seconds_max
         patience = 1  # a server that failed is not waited for again
         try:

@@ -118,12 +118,15 @@ class Files:
             self._known.pop(lfn(part), None)
 
     def _offers(self, wanted: Wanted, refusals: list[Refusal], watch: _Watch) -> Iterator[Holder]:
-        """Holders to try: in each round those whose copy is not bad, in the last round every server there is."""
+        """Holders to try: in each round those whose copy is not bad.
+
+        If redirectors name nobody, and in the last round, it is every server there is.
+        """
         for number in range(self._settings.xrootd_rounds_max):
             if number:
                 watch.pause(self._settings.xrootd_retry_seconds * 2 ** (number - 1))
             offers = set(self._located(wanted.part, anew=number > 0))
-            if number == self._settings.xrootd_rounds_max - 1:
+            if not offers or number == self._settings.xrootd_rounds_max - 1:
                 offers |= self._everyone()  # a server that lost its cmsd is named by no redirector, but gives its parts
             yield from self._lately_failed_last(
                 offers - wanted.without - {refusal.holder for refusal in refusals if refusal.bad}
