@@ -200,7 +200,6 @@ class Settings:
     restart_seconds: float = setting(
         1.0, "Pause before a process of a cluster that has ended is started again.", 0, 3600
     )
-    certificate_days: int = setting(825, "Days for which the certificates that Qsky makes are valid.", 1, 36_500)
     delivery_bytes: int = setting(8 * MIB, "Bytes of a part sent to a worker at a time by a load.", 4096, GIB)
     keeper_look_seconds: float = setting(1.0, "Seconds between two looks of the keeper at the cluster.", 0.05, 3600)
     # -- replicas

@@ -63,10 +63,13 @@ def up(
     joined = Joined(site, settings)
     try:
         start_up(site, settings, lambda: len(joined.reached()) == len(site.workers))
+        brought = joined.bring(Catalog(terminal.root)) if site.storage == "replicated" else 0
     finally:
         joined.close()
     count = f"{counted(len(site.workers), 'worker')}, {counted(len(site.redirectors), 'redirector')}"
     copies = f", {_copies(site.replicas)} of each part" if site.storage == "replicated" else ""
+    if brought:
+        terminal.say(f"{counted(brought, 'part')} of the root have been copied to workers.")
     terminal.say(f"The cluster is up: {count}{copies}.")
 
 

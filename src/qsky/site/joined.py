@@ -6,7 +6,8 @@ the scheduler and the workers and know nothing of each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,8 @@ import numpy as np
 
 from qsky.catalog import layout
 from qsky.catalog.model import Revision
-from qsky.catalog.store import DatabaseSnapshot
+from qsky.catalog.store import Catalog, DatabaseSnapshot
+from qsky.cluster.orders import WantedPart
 from qsky.cluster.rebalance import wanted
 from qsky.cluster.topology import Host, is_everywhere
 from qsky.config import Settings
@@ -28,8 +30,8 @@ from qsky.errors import QskyError
 from qsky.fragment import Fragment
 from qsky.site.model import Site, Storage
 from qsky.site.roles import access, certificates
-from qsky.site.wishes import wanted_of
-from qsky.site.works import Deliver
+from qsky.site.wishes import wanted_of, wanted_parts
+from qsky.site.works import Deliver, Tell, Told
 from qsky.storage.store import Store
 from qsky.storage.xrootd.files import Files
 
@@ -102,21 +104,33 @@ class Joined:
         """
         if self.site.storage is not Storage.REPLICATED:
             return
-        going = list(self._going(store, revision))
-        waiting: list[Future[Any]] = []
-        for part in going:
-            for worker in part.workers:
-                waiting.append(self._delivered(part, worker))
-                if len(waiting) >= _AT_ONCE * len(self.site.workers):
-                    waiting.pop(0).result()
-        for future in waiting:
-            future.result()
-
-    def _going(self, store: Store, revision: Revision) -> Iterator[_Going]:
         staging = layout.staging_path(revision.load)
-        staged = set(store.names(staging))
-        if not staged:
-            return
+        staged = {name: store.path(f"{staging}/{name}") for name in store.names(staging)}
+        if staged:
+            parts = wanted_of(DatabaseSnapshot(store, revision), self._settings.placement_order)
+            self._deliver(self._going(parts, lambda part: staged.get(part.name.rsplit("/", 1)[-1])))
+
+    def bring(self, catalog: Catalog) -> int:
+        """Bring what lies in the root alone to the workers: a root that has just got a cluster. How many parts.
+
+        Raises as `replicate`.
+        """
+        held = {name for future in self.asked().values() for name in future.result().parts}
+        brought = 0
+        for database in catalog.databases():
+            parts = wanted_parts(catalog, database, catalog.numbers(database), self._settings.placement_order)
+            missing = {part.name: catalog.root / part.name for part in parts if part.name not in held}
+            here = {name: path for name, path in missing.items() if path.exists()}
+            if here:
+                brought += self._deliver(self._going(parts, lambda part, here=here: here.get(part.name)))  # type: ignore[misc]
+        return brought
+
+    def asked(self) -> dict[str, Future[Told]]:
+        """What each worker holds, as soon as it says so."""
+        return {host.name: self.link.order(host.name, Tell()) for host in self.link.hosts}
+
+    def _going(self, parts: Sequence[WantedPart], path_of: Callable[[WantedPart], Path | None]) -> Iterator[_Going]:
+        """The parts that have a path, with those who shall hold them. Raises too-few-workers."""
         here = [Host(host.name) for host in self.link.hosts]
         if len(here) < self.site.replicas:
             raise QskyError(
@@ -124,25 +138,39 @@ class Joined:
                 f"Each part shall have {self.site.replicas} copies, but only {len(here)} workers are up.",
                 hint="`qsky cluster status` shows who is missing.",
             )
-        parts = wanted_of(DatabaseSnapshot(store, revision), self._settings.placement_order)
         sizes: dict[str, int] = {}
         for part in parts:
             sizes[part.unit] = sizes.get(part.unit, 0) + part.bytes
         units = [unit for unit in sizes if not is_everywhere(unit)]
-        placement = wanted(units, np.array([sizes[u] for u in units]), here, self.site.replicas, self._settings.placement_slack)
+        loads = np.array([sizes[unit] for unit in units], dtype=np.int64)
+        placement = wanted(units, loads, here, self.site.replicas, self._settings.placement_slack)
         holders = dict(zip(units, placement.lists(), strict=True))
         everybody = tuple(host.name for host in here)
         for part in parts:
-            name = part.name.rsplit("/", 1)[-1]
-            if name in staged:
-                yield _Going(part.name, part.bytes, store.path(f"{staging}/{name}"), holders.get(part.unit, everybody))
+            path = path_of(part)
+            if path is not None:
+                yield _Going(part.name, part.bytes, path, holders.get(part.unit, everybody))
+
+    def _deliver(self, going: Iterable[_Going]) -> int:
+        """Send parts, some at a time; how many. Raises what a worker raises."""
+        waiting: deque[Future[Any]] = deque()
+        count = 0
+        for part in going:
+            count += 1
+            for worker in part.workers:
+                waiting.append(self._delivered(part, worker))
+                if len(waiting) >= _AT_ONCE * len(self.site.workers):
+                    waiting.popleft().result()
+        for future in waiting:
+            future.result()
+        return count
 
     def _delivered(self, part: _Going, worker: str) -> Future[Any]:
         """Send all blocks but the last and wait for them; the future of the last."""
         with part.path.open("rb") as file:
             offset = 0
             while True:
-                block = Deliver(part.name, part.bytes, offset, file.read(self._settings.delivery_bytes))
+                block = Deliver(part.name, offset, file.read(self._settings.delivery_bytes), part.bytes)
                 future = self.link.order(worker, block)
                 offset += len(block.content)
                 if offset >= part.bytes:

@@ -52,7 +52,7 @@ from qsky.errors import QskyError
 from qsky.fragment import Outcome, ReplicaKind, ReplicaOrder
 from qsky.site.lease import LEASE, SiteLease
 from qsky.site.model import Site
-from qsky.site.roles import certificates
+from qsky.site.roles import certificates, say
 from qsky.site.supervisor import run_folder
 from qsky.site.wishes import wanted_parts
 from qsky.site.works import Obey, Obeyed, Tell, Told
@@ -78,7 +78,7 @@ _KINDS: Final = {
 class Keeping:
     """One keeper process."""
 
-    def __init__(self, site: Site, settings: Settings, say: Callable[[str], None] = print) -> None:
+    def __init__(self, site: Site, settings: Settings, say: Callable[[str], None]) -> None:
         self._site = site
         self._settings = settings
         self._say = say
@@ -232,4 +232,4 @@ class Keeping:
 
 def keep(site: Site, settings: Settings, told: threading.Event) -> int:
     """Be the keeper."""
-    return Keeping(site, settings, lambda line: print(line, flush=True)).run(told)
+    return Keeping(site, settings, say).run(told)

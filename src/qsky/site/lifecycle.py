@@ -46,7 +46,9 @@ def start_up(site: Site, settings: Settings, ready: Callable[[], bool]) -> None:
     while not ready():
         if child.poll() is not None or time.monotonic() > until:
             shut_down(site, settings)
-            raise QskyError("no-cluster", f"The cluster did not start: {_last_words(site)}", hint=f"Logs: {log.parent}.")
+            raise QskyError(
+                "no-cluster", f"The cluster did not start: {_last_words(site)}", hint=f"Logs: {log.parent}."
+            )
         time.sleep(_LOOK_SECONDS)
 
 

@@ -6,10 +6,11 @@ Written once, by `make`; `qsky cluster up` and the containers of a cluster give 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 from qsky.errors import QskyError
 
@@ -82,11 +83,11 @@ class Site:
 
     def worker(self, name: str) -> WorkerNode:
         """Raises usage."""
-        return _named(self.workers, name)
+        return next((node for node in self.workers if node.name == name), None) or _unknown(self.workers, name)
 
     def redirector(self, name: str) -> RedirectorNode:
         """Raises usage."""
-        return _named(self.redirectors, name)
+        return next((node for node in self.redirectors if node.name == name), None) or _unknown(self.redirectors, name)
 
     def names(self) -> tuple[str, ...]:
         """The processes of the cluster, in the order in which they are started."""
@@ -94,10 +95,7 @@ class Site:
         return ("scheduler", *redirectors, *(node.name for node in self.workers), "keeper")
 
 
-def _named(nodes: Any, name: str) -> Any:
-    for node in nodes:
-        if node.name == name:
-            return node
+def _unknown(nodes: Sequence[RedirectorNode | WorkerNode], name: str) -> NoReturn:
     known = ", ".join(node.name for node in nodes) or "none"
     raise QskyError("usage", f"There is no {name} in this cluster.", hint=f"There are: {known}.")
 

@@ -6,6 +6,7 @@ alike. Each ends with 0 when it was told to, and with 1 when it must be started 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,8 +60,10 @@ def _redirectors(site: Site) -> tuple[Redirector, ...]:
 
 def scheduler(site: Site, settings: Settings) -> int:
     """Be the scheduler."""
-    place = SchedulerPlace(site.scheduler_host, site.scheduler_port, f"{site.scheduler_host}:{site.scheduler_http_port}")
-    return serve_scheduler(place, certificates(site), settings, _say)
+    place = SchedulerPlace(
+        site.scheduler_host, site.scheduler_port, f"{site.scheduler_host}:{site.scheduler_http_port}"
+    )
+    return serve_scheduler(place, certificates(site), settings, say)
 
 
 def redirector(site: Site, name: str, settings: Settings, told: threading.Event) -> int:
@@ -68,9 +71,11 @@ def redirector(site: Site, name: str, settings: Settings, told: threading.Event)
     node = site.redirector(name)
     own = next(place for place in _redirectors(site) if place.port == node.port)
     folder = Path(site.folder) / name
-    instance = Instance(name, Role.REDIRECTOR, node.host, node.port, (own,), folder, _keys(site, node.host), admitted=_ADMITTED)
+    instance = Instance(
+        name, Role.REDIRECTOR, node.host, node.port, (own,), folder, _keys(site, node.host), admitted=_ADMITTED
+    )
     with _tended(Daemons(instance, settings)):
-        _say(f"{node.host}:{node.port}")
+        say(f"{node.host}:{node.port}")
         told.wait()
     return 0
 
@@ -100,11 +105,11 @@ def worker(site: Site, name: str, settings: Settings) -> int:
     if site.storage is Storage.SHARED:
         parts = SharedParts(site.root)
         place = replace(place, folders=(site.root, str(data)))
-        return serve_worker(site.scheduler, place, certificates(site), settings, parts, None, _say)
+        return serve_worker(site.scheduler, place, certificates(site), settings, parts, None, say)
     instance = server_instance(site, node)
     with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
         orders = Works(replica).by_name()
-        return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, _say)
+        return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, say)
 
 
 def fetch_by_xrootd(site: Site, settings: Settings) -> Fetch:
@@ -126,7 +131,7 @@ def _replica(site: Site, node: WorkerNode, instance: Instance, settings: Setting
         settings,
         publish=partial(_noticed, publish, instance, settings=settings),
         retract=partial(_noticed, retract, instance, settings=settings),
-        on_bad=lambda part, why: _say(f"bad part {part}: {why}"),
+        on_bad=lambda part, why: say(f"bad part {part}: {why}"),
     )
     scrub = Scrub(replica, settings)
     scrub.start()
@@ -137,14 +142,16 @@ def _replica(site: Site, node: WorkerNode, instance: Instance, settings: Setting
         replica.close()
 
 
-def _noticed(tell: Callable[[Instance, str, Settings], None], instance: Instance, part: str, settings: Settings) -> None:
+def _noticed(
+    tell: Callable[[Instance, str, Settings], None], instance: Instance, part: str, settings: Settings
+) -> None:
     """Tell the redirectors. A cmsd that is down learns of the part when it starts again, so that is no error."""
     try:
         tell(instance, part, settings)
     except QskyError as error:
         if error.code.name != "xrootd-failed":
             raise
-        _say(str(error))
+        say(str(error))
 
 
 @contextmanager
@@ -167,5 +174,7 @@ def _tended(daemons: Daemons) -> Iterator[None]:
         daemons.stop()
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def say(line: str) -> None:
+    """One line to the log of the process."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from qsky.site.model import Site, Storage
 from qsky.site.processes import known
 from qsky.site.supervisor import NAME, off_file, run_folder
-from qsky.site.works import Tell, Told
+from qsky.site.works import Told
 
 if TYPE_CHECKING:
     from qsky.site.joined import Joined
@@ -79,7 +79,7 @@ def state_of(site: Site, joined: Joined | None) -> SiteState:
     workers: list[WorkerState] = []
     holders: dict[str, int] = {}
     if joined is not None:
-        asked = {host.name: joined.link.order(host.name, Tell()) for host in joined.link.hosts}
+        asked = joined.asked()
         said = joined.link.status()
         for name, future in sorted(asked.items()):
             parts = _told(future) if site.storage is Storage.REPLICATED else {}
@@ -88,7 +88,9 @@ def state_of(site: Site, joined: Joined | None) -> SiteState:
             numbers = said.get(name, {})
             running, waiting = int(numbers.get("running", 0)), int(numbers.get("waiting", 0))
             workers.append(WorkerState(name, len(parts), sum(parts.values()), running, waiting))
-    return SiteState(processes(site), tuple(workers), dict(sorted(Counter(holders.values()).items())), keeper_says(site))
+    return SiteState(
+        processes(site), tuple(workers), dict(sorted(Counter(holders.values()).items())), keeper_says(site)
+    )
 
 
 def _told(future: Future[Any]) -> Mapping[str, int]:

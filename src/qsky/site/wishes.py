@@ -52,7 +52,10 @@ def _wanted(table: TableSnapshot, parts: Parts, units: Units, names: list[str]) 
     folder = f"{PUBLIC}/{Path(table.folder).name}"
     paths, sizes = parts.paths.to_pylist(), parts.bytes.tolist()
     if table.tiling is None:
-        return [WantedPart(f"{folder}/{path}", size, everywhere(table.database)) for path, size in zip(paths, sizes, strict=True)]
+        return [
+            WantedPart(f"{folder}/{path}", size, everywhere(table.database))
+            for path, size in zip(paths, sizes, strict=True)
+        ]
     places = units.of_leaves(parts.norder.astype(np.uint8), parts.npix)
     return [
         WantedPart(f"{folder}/{path}", size, names[place])

@@ -24,9 +24,9 @@ class Deliver:
     """A block of a part that a load has written; the last one makes it a part here. `offset` counts from 0."""
 
     part: str
-    bytes: int
     offset: int
     content: bytes
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Works:
             file.seek(block.offset)
             file.write(block.content)
         held = block.offset + len(block.content)
-        if held == block.bytes:
+        if held == block.size_bytes:
             try:
-                self._replica.receive(block.part, block.bytes, aside)
+                self._replica.receive(block.part, block.size_bytes, aside)
             finally:
                 aside.unlink(missing_ok=True)
         return held

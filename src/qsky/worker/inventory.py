@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from qsky.worker.folder import DataFolder
 
