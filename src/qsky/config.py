@@ -95,6 +95,45 @@ class Settings:
         1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30
     )
     fragment_attempts_max: int = setting(3, "Times a failed fragment is tried.", 1, 100)
+    # -- a cluster
+    fragment_ended_max: int = setting(
+        2, "Worker processes that may end while they run the same fragment, before its query fails.", 1, 100
+    )
+    fragment_losses_max: int = setting(
+        10, "Times a fragment may be lost with the worker it was at, for whatever reason.", 1, 10_000
+    )
+    copies_max: int = setting(
+        4, "Fragments of a query that are overdue and run on a second worker at once; 0 means never.", 0, 10_000
+    )
+    copy_factor: float = setting(
+        3.0, "A fragment is overdue after so many times the median of its query, and copy_seconds_least.", 1, 1000
+    )
+    copy_seconds_least: float = setting(10.0, "Seconds before which no fragment is overdue.", 0, 1e6)
+    worker_slots: int = setting(512, "Fragments a worker of a cluster holds at once; most of them wait.", 1, 1 << 16)
+    worker_memory_share: float = setting(
+        0.6, "Part of a container's memory that its worker uses where memory_bytes_max is not set.", 0.05, 0.95
+    )
+    worker_silence_seconds: float = setting(
+        5.0, "Seconds after which a worker or scheduler that does not answer is given up.", 0.1, 3600
+    )
+    worker_ttl_seconds: float = setting(
+        30.0, "Seconds without a heartbeat after which the scheduler forgets a worker.", 1, 1e5
+    )
+    cluster_wait_seconds: float = setting(
+        60.0, "Seconds a query waits for a scheduler or for any worker to come back.", 0, 1e6
+    )
+    piece_bytes_inline_max: int = setting(
+        MIB, "Size above which a piece is not held by a worker but spooled to its disk, and pulled.", 0, 1 << 26
+    )
+    pull_bytes: int = setting(4 * MIB, "Bytes of a spooled piece that are asked for at a time.", 4096, 1 << 26)
+    pulls_max: int = setting(4, "Spooled pieces that one process pulls at once.", 1, 1024)
+    spool_bytes_max: int = setting(16 * GIB, "Bytes of pieces a worker may have on disk.", 0, 1 << 50)
+    piece_kept_seconds: float = setting(
+        900.0, "Seconds after which a worker forgets a piece, or rows it was given, that nobody asked for.", 1, 1e6
+    )
+    stop_seconds_max: float = setting(
+        10.0, "Seconds a scheduler or worker that was told to stop takes to do so in order.", 0.1, 3600
+    )
 
     def __post_init__(self) -> None:
         for spec in fields(self):

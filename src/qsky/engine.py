@@ -7,7 +7,6 @@ hands values from one to the next, and keeps plans. It knows no file format and 
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,6 @@ from qsky.dispatch.local import LocalTransport
 from qsky.dispatch.run import run
 from qsky.dispatch.state import Limits
 from qsky.dispatch.transport import Transport
-from qsky.duck import Duck
 from qsky.events import Listener
 from qsky.fragment import Piece
 from qsky.merge import Above, Lent
@@ -48,13 +46,13 @@ from qsky.plan.planner import plan, probes_of
 from qsky.plan.spell import fragment_of, given_in
 from qsky.result import Facts, Result
 from qsky.shape import BATCH_ROWS, as_schema, limited, schema_named, schema_of, with_first
-from qsky.sky.functions import ARROW_FUNCTIONS, MACROS
 from qsky.sql.bind import bind_text
 from qsky.sql.explained import explained_statement
 from qsky.sql.moments import Session, in_session
 from qsky.sql.query import GivenRef, Query, Statement
 from qsky.sql.statement import given_name
 from qsky.storage.keyindex import keys_of, lookup
+from qsky.worker.ducks import Ducks
 
 _NO_PLANS: Final[Mapping[int, Plan]] = {}
 
@@ -79,10 +77,9 @@ class Engine:
         """`transport` None runs everything in this process. Nothing is opened before the first query needs it."""
         self.catalog = catalog
         self.settings = settings
-        self._folders: tuple[str, ...] = (str(catalog.root / PUBLIC),)
-        self._local = LocalTransport(settings, self._open_duck) if transport is None else None
-        self._transport: Transport = transport or self._local or _impossible()
-        self._above = Above(self._open_merge, settings.merge_bytes_max)
+        ducks = Ducks(settings, [str(catalog.root / PUBLIC)])
+        self._transport: Transport = LocalTransport(settings, ducks) if transport is None else transport
+        self._above = Above(ducks.above, settings.merge_bytes_max)
         self._prepared: OrderedDict[tuple[str, str, str | None], Prepared] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -289,6 +286,11 @@ class Engine:
             ahead_max=self._transport.ahead + 1 if plan.merge is None else plan.fragments + 1,
             rows_wanted=plan.rows_wanted,
             seconds_max=self.settings.query_seconds_max,
+            ended_max=self.settings.fragment_ended_max,
+            losses_max=self.settings.fragment_losses_max,
+            copies_max=self.settings.copies_max if self._transport.hosts > 1 else 0,
+            copy_factor=self.settings.copy_factor,
+            copy_seconds_least=self.settings.copy_seconds_least,
         )
 
     def _collect(self, plan: Plan, pieces: Iterator[Piece], lent: Lent) -> None:
@@ -301,54 +303,17 @@ class Engine:
             if plan.gathers and total > self.settings.gather_bytes_max:
                 raise too_much(total, self.settings.gather_bytes_max, "")
 
-    # -- DuckDB
-
-    def _open_duck(self, interactive: bool) -> Duck:
-        """An instance under the line."""
-        return self._opened(self.settings.permit_bytes_max, footers_kept=interactive, same_plan=True)
-
-    def _open_merge(self, memory_bytes: int) -> Duck:
-        return self._opened(memory_bytes)
-
-    def _opened(self, memory_bytes: int, *, footers_kept: bool = False, same_plan: bool = False) -> Duck:
-        """An instance that may read the public folder and attached catalogues, and nothing else."""
-        duck = Duck(
-            memory_bytes=memory_bytes,
-            spill_bytes_max=self.settings.spill_bytes_max // (self.settings.cores + 2),
-            answer_bytes_max=self.settings.memory_bytes_max // 2,
-            held_bytes_max=self.settings.piece_bytes_held_max,
-            temp_dir=Path(tempfile.gettempdir()) / f"qsky-spill-{id(self):x}",
-            folders=self._folders,
-            macros=MACROS,
-            footers_kept=footers_kept,
-            same_plan=same_plan,
-        )
-        for function in ARROW_FUNCTIONS:
-            duck.register_function(function.name, function.function, function.arguments, function.result)
-        if any("://" in folder for folder in self._folders):
-            from qsky.storage.objects import RemoteFiles  # slow to import, and rarely needed
-
-            duck.register_files(RemoteFiles(self.settings.http_seconds_max))
-        return duck
-
     def _allow(self, snapshots: Mapping[str, TableSnapshot]) -> None:
-        """Open the instances anew if a query reads a catalogue attached from elsewhere for the first time."""
+        """Let workers read what the query's tables are attached from."""
         attached = {s.folder for s in snapshots.values() if s.table.attached is not None}
         attached |= {s.table.attached.margin_address for s in snapshots.values() if s.table.attached is not None}
-        with self._lock:
-            new = sorted(attached - {""} - set(self._folders))
-            self._folders = (*self._folders, *new)
-        if new and self._local is not None:
-            self._local.renew()
+        if attached - {""}:
+            self._transport.allow(attached - {""})
 
     def close(self) -> None:
         """Stop what runs and close every instance."""
         self._transport.close()
         self._above.close()
-
-
-def _impossible() -> Transport:
-    raise AssertionError("without a transport there is a local one")
 
 
 def looked_up(probe: Probe, opened: Mapping[str, DatabaseSnapshot]) -> Found:

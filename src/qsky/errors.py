@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Family = Literal["usage", "data", "query", "limit", "conflict", "storage", "cancelled", "internal"]
+Family = Literal["usage", "data", "query", "limit", "conflict", "storage", "cluster", "cancelled", "internal"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ _CODES: Final = (
     Code("not-a-root", "storage", "The folder is not a Qsky root, or is of a format this version does not know."),
     Code("damaged", "storage", "A file of a published revision is missing or damaged; see `qsky verify`."),
     Code("read-only", "storage", "The table is attached or the root is read-only."),
+    # -- cluster: machines that are not there
+    Code("no-cluster", "cluster", "The scheduler, or any worker, was out of reach for cluster_wait_seconds."),
+    Code("worker-ended", "cluster", "A fragment ended fragment_ended_max worker processes that ran it."),
+    Code("worker-lost", "cluster", "A fragment was lost with its worker fragment_losses_max times."),
+    Code("insecure", "cluster", "A scheduler or worker was to be reached without TLS."),
     # -- others
     Code("cancelled", "cancelled", "Stopped on request."),
     Code("internal", "internal", "A defect in Qsky: please report it."),

@@ -17,15 +17,26 @@ from qsky.dispatch.transport import Brought, Mailbox
 from qsky.duck import Duck
 from qsky.errors import QskyError
 from qsky.fragment import Fragment
+from qsky.worker.ducks import Ducks
 
 pytestmark = pytest.mark.usefixtures("any_words")
 
 ENDLESS = "SELECT sum(sqrt(a.range * b.range)) AS s FROM range(1000000) a, range(1000000) b"
 
 
+class Open(Ducks):
+    """Instances without folders and locks, for statements that no printer writes."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(), ())
+
+    def under(self, interactive: bool) -> Duck:
+        return Duck()
+
+
 @pytest.fixture
 def transport() -> Iterator[LocalTransport]:
-    made = LocalTransport(Settings(threads=2), lambda interactive: Duck())
+    made = LocalTransport(Settings(threads=2), Open())
     yield made
     made.close()
 
@@ -101,10 +112,11 @@ def test_interactive_fragments_do_not_wait_behind_scans(transport: LocalTranspor
 
 
 def test_a_duckdb_that_cannot_be_opened_is_reported() -> None:
-    def broken(interactive: bool) -> Duck:
-        raise QskyError("disk-full", "no room")
+    class Broken(Open):
+        def under(self, interactive: bool) -> Duck:
+            raise QskyError("disk-full", "no room")
 
-    transport = LocalTransport(Settings(threads=1), broken)
+    transport = LocalTransport(Settings(threads=1), Broken())
     mailbox: Mailbox = SimpleQueue()
     transport.submit(0, number(1), mailbox)
     report = mailbox.get(timeout=2)

@@ -9,6 +9,7 @@ import pytest
 
 from qsky.dispatch.state import (
     Arrived,
+    Began,
     Begin,
     Cancel,
     Dispatch,
@@ -40,6 +41,8 @@ class Cluster:
     machine: Dispatch
     workers: int = 3
     now: float = 0.0
+    hung: set[str] = field(default_factory=set)
+    copies: int = 0
     running: dict[int, tuple[int, str]] = field(default_factory=dict)
     stopped: list[int] = field(default_factory=list)  # dropped attempts that may still report
     kept: dict[int, int] = field(default_factory=dict)
@@ -50,8 +53,14 @@ class Cluster:
         for order in self.machine.handle(event):
             assert self.end is None or isinstance(order, Drop), "nothing but Drop after the end"
             if isinstance(order, Run):
-                worker = f"w{self.rng.randrange(self.workers)}"
+                assert len(order.avoid) == len(set(order.avoid))
+                names = [f"w{number}" for number in range(self.workers)]
+                worker = self.rng.choice([name for name in names if name not in order.avoid] or names)
                 assert order.attempt not in self.running
+                twins = [attempt for attempt, (fragment, _) in self.running.items() if fragment == order.fragment]
+                assert len(twins) <= 1, "a fragment has at most one copy"
+                self.copies += len(twins)
+                assert self.now == 0 or not twins or self.machine.limits.copies_max
                 self.running[order.attempt] = order.fragment, worker
                 self.give(Placed(order.attempt, worker))
             elif isinstance(order, Keep):
@@ -64,7 +73,10 @@ class Cluster:
                 self.end = order
 
     def arrive(self, rows: int = 5) -> None:
+        """An attempt makes its piece, if its worker is not hung."""
         attempt = self.rng.choice(sorted(self.running))
+        if self.running[attempt][1] in self.hung:
+            return
         del self.running[attempt]
         self.give(Arrived(attempt, rows))
 
@@ -82,9 +94,14 @@ def simulate(seed: int) -> Cluster:
         ahead_max=rng.choice((2, 3, 7, 1000)),
         rows_wanted=rng.choice((None, None, 0, 1, 12)),
         seconds_max=rng.choice((0.0, 0.0, 50.0)),
+        ended_max=rng.choice((1, 2, 3)),
+        losses_max=rng.choice((2, 5, 100)),
+        copies_max=rng.choice((0, 1, 4)),
+        copy_factor=rng.choice((1.0, 3.0)),
+        copy_seconds_least=rng.choice((0.0, 0.5, 3.0)),
     )
     fragments = rng.randint(0, 30)
-    cluster = Cluster(rng, Dispatch(fragments, limits))
+    cluster = Cluster(rng, Dispatch(fragments, limits), workers=rng.randint(1, 5))
     cluster.give(Begin(0.0))
     for _ in range(3000):
         if cluster.end is not None:
@@ -108,18 +125,39 @@ def one_step(cluster: Cluster, rng: random.Random) -> None:
         attempt = rng.choice(sorted(cluster.running))
         del cluster.running[attempt]
         cluster.give(Failed(attempt, DAMAGED if rng.random() < 0.95 else OVERFLOW))
+    elif dice < 0.895:
+        lose(cluster, f"w{rng.randrange(cluster.workers)}", ended=rng.random() < 0.5)
     elif dice < 0.90:
-        lost = f"w{rng.randrange(cluster.workers)}"
-        cluster.running = {a: (f, w) for a, (f, w) in cluster.running.items() if w != lost}
-        before = dict(cluster.running)
-        cluster.give(WorkerLost(lost))
-        assert set(before) <= set(cluster.running) | set(cluster.stopped)
+        cluster.hung.add(f"w{rng.randrange(cluster.workers)}")
+    elif dice < 0.91 and cluster.hung:
+        lose(cluster, rng.choice(sorted(cluster.hung)), ended=False)  # its silence is noticed
+    elif dice < 0.912:
+        another_scheduler(cluster)
+    elif dice < 0.92 and cluster.running:
+        cluster.give(Began(rng.choice(sorted(cluster.running))))
     elif dice < 0.93 and cluster.stopped:
         cluster.give(Arrived(rng.choice(cluster.stopped), 3))
     elif dice < 0.931:
         cluster.give(Cancel())
     else:
         cluster.give(Tick(cluster.now))
+
+
+def lose(cluster: Cluster, lost: str, *, ended: bool) -> None:
+    cluster.hung.discard(lost)
+    cluster.running = {a: (f, w) for a, (f, w) in cluster.running.items() if w != lost}
+    before = dict(cluster.running)
+    cluster.give(WorkerLost(lost, ended))
+    assert set(before) <= set(cluster.running) | set(cluster.stopped)
+
+
+def another_scheduler(cluster: Cluster) -> None:
+    """The transport sends all attempts again, each wherever it likes; nobody else hears of it."""
+    cluster.hung.clear()
+    for attempt, (fragment, _) in sorted(cluster.running.items()):
+        worker = f"w{cluster.rng.randrange(cluster.workers)}"
+        cluster.running[attempt] = fragment, worker
+        cluster.give(Placed(attempt, worker))
 
 
 def check_end(cluster: Cluster, fragments: int, limits: Limits) -> None:
@@ -181,5 +219,58 @@ def test_a_lost_worker_is_no_reason_to_fail_at_once() -> None:
     machine.handle(Begin(0))
     machine.handle(Placed(0, "a"))
     machine.handle(Placed(1, "b"))
-    assert machine.handle(WorkerLost("a")) == [Run(0, 2)]
+    assert machine.handle(WorkerLost("a")) == [Run(0, 2, ("a",))]
     assert machine.handle(Arrived(0, 1)) == [Drop(0)], "what a lost worker still sends is not taken"
+
+
+def test_a_fragment_that_ends_two_processes_fails_its_query() -> None:
+    machine = Dispatch(2, Limits(slots=2, ended_max=2))
+    machine.handle(Begin(0))
+    for attempt, worker in ((0, "a"), (1, "a")):
+        machine.handle(Placed(attempt, worker))
+    machine.handle(Began(0))
+    assert machine.handle(WorkerLost("a", ended=True)) == [Run(0, 2, ("a",)), Run(1, 3, ("a",))]
+    for attempt in (2, 3):
+        machine.handle(Placed(attempt, "b"))
+    machine.handle(Began(3))
+    assert machine.handle(WorkerLost("b", ended=True)) == [Run(0, 4, ("a", "b")), Run(1, 5, ("a", "b"))], (
+        "each ran once"
+    )
+    machine.handle(Placed(4, "c"))
+    machine.handle(Began(4))
+    drop, fail = machine.handle(WorkerLost("c", ended=True))
+    assert drop == Drop(5)
+    assert isinstance(fail, Fail)
+    assert fail.error.code.name == "worker-ended"
+
+
+def test_a_worker_that_is_silent_is_not_the_fault_of_what_it_ran() -> None:
+    machine = Dispatch(1, Limits(slots=1, ended_max=1, losses_max=3))
+    machine.handle(Begin(0))
+    for attempt in range(2):
+        machine.handle(Placed(attempt, "a"))
+        machine.handle(Began(attempt))
+        assert machine.handle(WorkerLost("a")) == [Run(0, attempt + 1, ("a",))]
+    machine.handle(Placed(2, "a"))
+    (fail,) = machine.handle(WorkerLost("a"))
+    assert isinstance(fail, Fail)
+    assert fail.error.code.name == "worker-lost"
+
+
+def test_an_overdue_fragment_runs_on_another_worker_too() -> None:
+    machine = Dispatch(3, Limits(slots=3, copies_max=1, copy_factor=2, copy_seconds_least=5))
+    machine.handle(Begin(0))
+    for attempt, worker in enumerate("abc"):
+        machine.handle(Placed(attempt, worker))
+    assert machine.handle(Tick(100.0)) == [], "nothing has finished, so nobody knows what is long"
+    for attempt, worker in enumerate("abc"):
+        machine.handle(Placed(attempt, worker))
+    machine.handle(Tick(101.0))
+    assert machine.handle(Arrived(0, 1)) == [Keep(0, 0)]
+    assert machine.handle(Tick(106.9)) == []
+    assert machine.handle(Tick(107.0)) == [Run(1, 3, ("b",))]
+    machine.handle(Placed(3, "c"))
+    assert machine.handle(Tick(108.0)) == [], "one copy at a time"
+    assert machine.handle(Arrived(3, 1)) == [Keep(1, 3), Drop(1)]
+    assert machine.handle(Tick(109.0)) == [Run(2, 4, ("c",))]
+    assert machine.handle(Arrived(2, 1)) == [Keep(2, 2), Drop(4), Done(3)]

@@ -12,6 +12,7 @@ from qsky.engine import Engine
 from qsky.errors import QskyError
 from qsky.events import Asked, Event
 from qsky.plan.planner import RULES
+from tests.transports import local_of
 
 from .conftest import make_sky
 from .made_sky import MadeSky
@@ -98,9 +99,8 @@ def test_a_heavy_chunk_that_is_cut_is_one_chunk(sky: MadeSky) -> None:
 
 
 def test_analyze_counts_retries(engine: Engine) -> None:
-    assert engine._local is not None
     failed: list[int] = []
-    open_duck = engine._local.worker._open_duck
+    open_duck = local_of(engine).worker._open_duck
 
     def failing(interactive: bool) -> Duck:
         duck = open_duck(interactive)
@@ -115,7 +115,7 @@ def test_analyze_counts_retries(engine: Engine) -> None:
         duck.answer = first_fails  # type: ignore[method-assign,assignment]
         return duck
 
-    engine._local.worker._open_duck = failing
+    local_of(engine).worker._open_duck = failing
     (scan,) = engine.explained(SORTED, analyze=True)["run"]["scans"]
     assert failed and scan["retries"] == 1
 
@@ -123,7 +123,7 @@ def test_analyze_counts_retries(engine: Engine) -> None:
 def test_analyze_says_what_spilled(sky: MadeSky) -> None:
     with engine_over(sky) as engine:
         engine._above._memory_bytes = 200
-        engine._above._open_duck = lambda memory_bytes: engine._open_duck(False)
+        engine._above._open_duck = lambda memory_bytes: local_of(engine)._ducks.under(False)
         assert [scan["spilled"] for scan in engine.explained(SORTED, analyze=True)["run"]["scans"]] == [True]
         assert ", spilled" in engine.explain(SORTED, analyze=True)
 
@@ -171,7 +171,7 @@ def test_a_query_that_reads_too_much_does_not_start(sky: MadeSky) -> None:
     with engine_over(sky, query_bytes_max=1000) as engine:
         error = refused(engine, SORTED)
         assert error.code.name == "limit-bytes" and "chunks" in error.message and "QSKY_QUERY_BYTES_MAX" in error.hint
-        assert engine._local is not None and engine._local.worker.counts.alone == 0
+        assert local_of(engine).worker.counts.alone == 0
         assert engine.query("SELECT count(*) FROM db.obj").scalar() == 500
         estimated = engine.explained(SORTED)["bytes_estimated"]
     with engine_over(sky, query_bytes_max=estimated) as engine:
@@ -202,8 +202,7 @@ def test_the_time_limit_counts_planning(sky: MadeSky, ask: Callable[[Engine, str
         with pytest.raises(QskyError) as caught:
             ask(engine, long_list(4_000))
         assert caught.value.code.name == "limit-time" and "0.05 seconds" in caught.value.message
-        assert engine._local is not None
-        assert engine._local.worker.counts.alone == 0, "nothing was begun"
+        assert local_of(engine).worker.counts.alone == 0, "nothing was begun"
 
 
 def test_the_time_limit_is_one_for_all_stages(sky: MadeSky) -> None:

@@ -12,6 +12,7 @@ from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.engine import Engine
 from qsky.errors import QskyError
+from tests.transports import local_of
 
 from .conftest import make_sky
 from .made_sky import MadeSky
@@ -63,9 +64,8 @@ def test_queries_at_once_answer_as_they_do_alone(sky: MadeSky) -> None:
         for text, found in zip(texts, answered(engine, texts), strict=True):
             assert isinstance(found, pa.Table), found
             assert found.equals(alone[text]), text
-        assert engine._local is not None
-        assert engine._local.worker.counts.shared > 0
-        assert engine._local.worker.decoded_bytes == 0
+        assert local_of(engine).worker.counts.shared > 0
+        assert local_of(engine).worker.decoded_bytes == 0
 
 
 def test_an_error_of_one_query_does_not_touch_the_others(sky: MadeSky) -> None:

@@ -21,6 +21,7 @@ from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.engine import Engine
 from qsky.errors import QskyError
+from tests.transports import local_of
 
 from .conftest import make_sky
 from .made_sky import MadeSky
@@ -133,7 +134,7 @@ def test_merging_more_than_memory_holds_spills(sky: MadeSky) -> None:
         expected = plain.query(text).arrow()
     with engine_over(sky) as engine:
         engine._above._memory_bytes = 200
-        engine._above._open_duck = lambda memory_bytes: plain._open_duck(False)
+        engine._above._open_duck = lambda memory_bytes: local_of(plain)._ducks.under(False)
         assert engine.query(text).arrow().equals(expected)
 
 
@@ -248,7 +249,7 @@ def test_a_failure_after_spilling_leaves_nothing_behind(sky: MadeSky) -> None:
     with engine_over(sky, gather_bytes_max=9000, fragment_chunks_max=1) as engine:
         engine._above._memory_bytes = 200
         whole = engine_over(sky)
-        engine._above._open_duck = lambda memory_bytes: whole._open_duck(False)
+        engine._above._open_duck = lambda memory_bytes: local_of(whole)._ducks.under(False)
         for _ in range(2):
             assert refused(engine, heavy).code.name == "limit-gather"
         assert not any(engine._above._free.values())

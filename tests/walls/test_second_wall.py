@@ -19,6 +19,7 @@ from qsky.merge import Lent
 from qsky.sql.functions import FUNCTIONS, call_text
 from qsky.words import only_known_words
 from qsky.worker.execute import execute
+from tests.transports import local_of
 
 from .attacks import ATTACKS, BOMBS, RAW, Attack
 from .conftest import SECRET, House
@@ -39,7 +40,7 @@ FILES_AND_STATEMENTS = [
 @pytest.fixture(scope="module")
 def duck(house: House) -> Iterator[Duck]:
     engine = Engine(house.sky._catalog, house.sky.settings)
-    with engine._open_duck(True) as opened:
+    with local_of(engine)._ducks.under(True) as opened:
         yield opened
     engine.close()
 

@@ -6,16 +6,16 @@ Called by `dispatch.run`; made by whoever makes an Engine. It decides nothing ab
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import Final
 
 from qsky.config import Settings
 from qsky.dispatch.state import Failed
 from qsky.dispatch.transport import Brought, Mailbox
-from qsky.duck import Duck
 from qsky.errors import QskyError
 from qsky.fragment import Fragment, Piece
+from qsky.worker.ducks import Ducks
 from qsky.worker.serve import Worker
 
 # The worker sees so many fragments of a query at once, so that it can choose those that others want as well.
@@ -25,9 +25,9 @@ _SLOTS: Final = 256
 class LocalTransport:
     """One worker; a query is known to it by its mailbox."""
 
-    def __init__(self, settings: Settings, open_duck: Callable[[bool], Duck]) -> None:
-        """`open_duck` as in `Worker`."""
-        self.worker = Worker(settings, open_duck)
+    def __init__(self, settings: Settings, ducks: Ducks) -> None:
+        self.worker = Worker(settings, ducks.under)
+        self._ducks = ducks
         self._lock = threading.Lock()
         self._numbers: dict[tuple[Mailbox, int], int] = {}
 
@@ -36,11 +36,15 @@ class LocalTransport:
         return _SLOTS
 
     @property
+    def hosts(self) -> int:
+        return 1
+
+    @property
     def ahead(self) -> int:
         """One being run and one waiting behind it for each permit, so that no permit waits for the caller."""
         return 2 * self.worker.permits
 
-    def submit(self, attempt: int, fragment: Fragment, mailbox: Mailbox) -> None:
+    def submit(self, attempt: int, fragment: Fragment, mailbox: Mailbox, avoid: Collection[str] = ()) -> None:
         with self._lock:
             deliver = partial(self._deliver, attempt, mailbox)
             self._numbers[mailbox, attempt] = self.worker.submit(mailbox, fragment, deliver)
@@ -56,9 +60,10 @@ class LocalTransport:
         if number is not None:
             self.worker.cancel(number)
 
-    def renew(self) -> None:
-        """Let every thread open its DuckDB anew before its next fragment."""
-        self.worker.renew()
+    def allow(self, folders: Iterable[str]) -> None:
+        """Open the instances anew if these are new to them."""
+        if self._ducks.allow(folders):
+            self.worker.renew()
 
     def close(self) -> None:
         self.worker.close()

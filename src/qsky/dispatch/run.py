@@ -88,18 +88,20 @@ class Running:
         deadline = self._machine.deadline
         seconds = _WAIT_SECONDS_MAX if deadline is None else min(_WAIT_SECONDS_MAX, max(0.0, deadline - monotonic()))
         try:
-            self._receive(self._mailbox.get(timeout=seconds))
+            report = self._mailbox.get(timeout=seconds)
         except Empty:
             self._handle(Tick(monotonic()))
+        else:
+            self._receive(report)
 
     def _receive(self, report: Report) -> None:
+        if self._machine.timed:
+            self._handle(Tick(monotonic()))
         if isinstance(report, Brought):
             self._arrived[report.attempt] = report.piece
             self._handle(Arrived(report.attempt, report.piece.table.num_rows))
         else:
             self._handle(report)
-        if self._machine.deadline is not None:
-            self._handle(Tick(monotonic()))
 
     def _handle(self, event: Event, *, quietly: bool = False) -> None:
         for order in self._machine.handle(event):
@@ -107,7 +109,7 @@ class Running:
                 fragment = self._spell(order.fragment)
                 if self._watch is not None:
                     self._watch.sent(fragment)
-                self._transport.submit(order.attempt, fragment, self._mailbox)
+                self._transport.submit(order.attempt, fragment, self._mailbox, order.avoid)
             elif isinstance(order, Keep):
                 piece = self._arrived.pop(order.attempt)
                 self._kept.put(order.fragment, piece)

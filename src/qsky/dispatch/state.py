@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from qsky.dispatch.overdue import Overdue
 from qsky.errors import QskyError
 
 # -- events
@@ -31,6 +32,13 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Began:
+    """A worker has started to run an attempt that waited there."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
 class Arrived:
     """An attempt has made its piece of so many rows."""
 
@@ -48,9 +56,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker is gone with everything it was doing."""
+    """A worker is gone with everything that was placed there.
+
+    `ended` says that its process is known to have ended by itself, which what it ran may have caused.
+    """
 
     worker: str
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,17 +82,18 @@ class Cancel:
     """The user wants no more."""
 
 
-Event = Begin | Placed | Arrived | Failed | WorkerLost | Taken | Tick | Cancel
+Event = Begin | Placed | Began | Arrived | Failed | WorkerLost | Taken | Tick | Cancel
 
 # -- orders
 
 
 @dataclass(frozen=True)
 class Run:
-    """Start an attempt at a fragment."""
+    """Start an attempt at a fragment, if possible not on the workers of `avoid`."""
 
     fragment: int
     attempt: int
+    avoid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,11 @@ class Limits:
     `slots` attempts run at once; at most `ahead_max` fragments are started beyond the first piece not yet taken, so
     that pieces do not pile up before a slow consumer. After `rows_wanted` rows in fragment order the rest is not
     needed. `seconds_max` 0 means no deadline.
+
+    The query fails if a fragment fails `attempts_max` times, if it runs on `ended_max` workers whose processes end, or if
+    it is lost with its worker `losses_max` times. At most `copies_max` fragments that are overdue run a second time at
+    once: those that take longer than `copy_factor` times the median of the query's finished ones and
+    `copy_seconds_least`.
     """
 
     slots: int
@@ -129,6 +147,11 @@ class Limits:
     ahead_max: int = 1 << 30
     rows_wanted: int | None = None
     seconds_max: float = 0.0
+    ended_max: int = 2
+    losses_max: int = 10
+    copies_max: int = 0
+    copy_factor: float = 3.0
+    copy_seconds_least: float = 10.0
 
 
 def over_time(seconds_max: float) -> QskyError:
@@ -140,8 +163,15 @@ def over_time(seconds_max: float) -> QskyError:
 @dataclass
 class _Fragment:
     failures: int = 0
+    ended: int = 0  # worker processes that ended while they ran it
+    losses: int = 0
+    avoid: tuple[str, ...] = ()  # where it failed, was lost, or takes too long
     running: set[int] = field(default_factory=set)
     rows: int | None = None  # of the kept piece
+
+    def avoid_also(self, worker: str) -> None:
+        if worker and worker not in self.avoid:
+            self.avoid = (*self.avoid, worker)
 
 
 class Dispatch:
@@ -156,6 +186,9 @@ class Dispatch:
         self._again: list[int] = []  # fragments to be tried again, before new ones
         self._of: dict[int, int] = {}  # attempt -> fragment, while it runs
         self._worker: dict[int, str] = {}
+        self._begun: set[int] = set()
+        self._overdue = Overdue(limits.copy_factor, limits.copy_seconds_least)
+        self._now = 0.0
         self._attempts = 0
         self._taken = 0
         self._ready = 0  # fragments kept without a gap from the first
@@ -168,14 +201,14 @@ class Dispatch:
             return [Drop(event.attempt)] if isinstance(event, Arrived) else []
         if isinstance(event, Begin):
             return self._begin(event.now)
-        if isinstance(event, Placed):
+        if isinstance(event, Placed | Began):
             return self._placed(event)
         if isinstance(event, Arrived):
             return self._arrived(event)
         if isinstance(event, Failed):
             return self._failed(event.attempt, event.error)
         if isinstance(event, WorkerLost):
-            return self._lost(event.worker)
+            return self._lost(event)
         if isinstance(event, Taken):
             self._taken += 1
             return self._fill()
@@ -184,21 +217,33 @@ class Dispatch:
         return self._end(Fail(QskyError("cancelled", "The query was stopped.")))
 
     @property
+    def timed(self) -> bool:
+        """Whether it must be told the time before each event, and now and then."""
+        return self._deadline is not None or self.limits.copies_max > 0
+
+    @property
     def deadline(self) -> float | None:
         """When the next Tick matters, on the clock of Begin."""
         return self._deadline
 
     def _begin(self, now: float) -> list[Order]:
+        self._now = now
         if self.limits.seconds_max > 0:
             self._deadline = now + self.limits.seconds_max
         return self._done_or(self._fill())
 
-    def _placed(self, event: Placed) -> list[Order]:
+    def _placed(self, event: Placed | Began) -> list[Order]:
         if event.attempt in self._of:
+            if isinstance(event, Began):
+                self._begun.add(event.attempt)
+                return []
             self._worker[event.attempt] = event.worker
+            self._begun.discard(event.attempt)
+            self._overdue.placed(event.attempt, self._now)
         return []
 
     def _arrived(self, event: Arrived) -> list[Order]:
+        self._overdue.finished(event.attempt, self._now)
         number = self._forget(event.attempt)
         if number is None:
             return [Drop(event.attempt)]
@@ -233,6 +278,7 @@ class Dispatch:
         return orders
 
     def _failed(self, attempt: int, error: QskyError) -> list[Order]:
+        where = self._worker.get(attempt, "")
         number = self._forget(attempt)
         if number is None:
             return []
@@ -240,22 +286,59 @@ class Dispatch:
         fragment.failures += 1
         if error.code.family != "storage" or fragment.failures >= self.limits.attempts_max:
             return self._end(Fail(error))
-        if not fragment.running:
-            self._again.append(number)
+        self._try_again(number, where)
         return self._fill()
 
-    def _lost(self, worker: str) -> list[Order]:
-        orders: list[Order] = []
-        error = QskyError("damaged", f"The worker {worker} was lost, and others before it with the same work.")
-        for attempt in [attempt for attempt, where in self._worker.items() if where == worker]:
-            if not self.finished:
-                orders.extend(self._failed(attempt, error))
-        return orders
+    def _try_again(self, number: int, where: str) -> None:
+        """A fragment's attempt on a worker came to nothing."""
+        fragment = self._fragments[number]
+        fragment.avoid_also(where)
+        if not fragment.running:
+            self._again.append(number)
+
+    def _lost(self, event: WorkerLost) -> list[Order]:
+        for attempt in [attempt for attempt, where in self._worker.items() if where == event.worker]:
+            begun = attempt in self._begun
+            number = self._forget(attempt)
+            assert number is not None, "only running attempts have a worker"
+            fragment = self._fragments[number]
+            fragment.losses += 1
+            fragment.ended += begun and event.ended
+            error = self._lost_too_often(fragment)
+            if error is not None:
+                return self._end(Fail(error))
+            self._try_again(number, event.worker)
+        return self._fill()
+
+    def _lost_too_often(self, fragment: _Fragment) -> QskyError | None:
+        if fragment.ended >= self.limits.ended_max:
+            sentence = f"{fragment.ended} worker processes ended while they ran the same part of the query."
+            return QskyError("worker-ended", sentence, hint="Their logs may say why: too little memory, most often.")
+        if fragment.losses >= self.limits.losses_max:
+            return QskyError("worker-lost", f"A part of the query was lost with its worker {fragment.losses} times.")
+        return None
 
     def _tick(self, now: float) -> list[Order]:
-        if self._deadline is None or now < self._deadline:
-            return []
-        return self._end(Fail(over_time(self.limits.seconds_max)))
+        self._now = now
+        if self._deadline is not None and now >= self._deadline:
+            return self._end(Fail(over_time(self.limits.seconds_max)))
+        return self._copies()
+
+    def _copies(self) -> list[Order]:
+        """Second attempts at fragments that are overdue, while there are slots for them."""
+        late = self._overdue.late(self._now) if self.limits.copies_max else []
+        orders: list[Order] = []
+        copies = len(self._of) - len(set(self._of.values())) if late else 0
+        for attempt in late:
+            if copies >= self.limits.copies_max or len(self._of) >= self.limits.slots:
+                break
+            fragment = self._fragments[self._of[attempt]]
+            if len(fragment.running) > 1:
+                continue
+            fragment.avoid_also(self._worker[attempt])
+            orders.append(self._run(self._of[attempt]))
+            copies += 1
+        return orders
 
     def _end(self, last: Done | Fail, unsent: set[int] = frozenset()) -> list[Order]:  # type: ignore[assignment]
         """Stop what still runs. `unsent` are attempts nobody has heard of."""
@@ -268,6 +351,8 @@ class Dispatch:
         """The fragment of a running attempt, which runs no longer."""
         number = self._of.pop(attempt, None)
         self._worker.pop(attempt, None)
+        self._begun.discard(attempt)
+        self._overdue.forget(attempt)
         if number is not None:
             self._fragments[number].running.discard(attempt)
         return number
@@ -279,11 +364,16 @@ class Dispatch:
             number = self._next_fragment()
             if number is None:
                 break
-            attempt, self._attempts = self._attempts, self._attempts + 1
-            self._of[attempt] = number
-            self._fragments[number].running.add(attempt)
-            orders.append(Run(number, attempt))
+            orders.append(self._run(number))
         return orders
+
+    def _run(self, number: int) -> Run:
+        """A new attempt at a fragment."""
+        attempt, self._attempts = self._attempts, self._attempts + 1
+        fragment = self._fragments[number]
+        self._of[attempt] = number
+        fragment.running.add(attempt)
+        return Run(number, attempt, fragment.avoid)
 
     def _next_fragment(self) -> int | None:
         if self._again:
