@@ -88,6 +88,16 @@ class Worker:
         """Bytes of decoded columns that are held or about to be."""
         return self._loop.bytes
 
+    @property
+    def running(self) -> frozenset[int]:
+        """Numbers of the fragments that threads run now."""
+        return frozenset(order.number for order in list(self._doing) if not isinstance(order, Decode))
+
+    @property
+    def waiting(self) -> int:
+        """How many fragments have come and neither run nor are done."""
+        return max(0, len(self._tasks) - len(self.running))
+
     # -- what callers ask
 
     def submit(self, owner: Hashable, fragment: Fragment, deliver: Deliver) -> int:
