@@ -32,7 +32,10 @@ def packed(header: Mapping[str, Any], bodies: Sequence[bytes | memoryview | pa.B
     """One text of bytes made of a header and several bodies."""
     sizes = [len(memoryview(body)) for body in bodies]
     text = json.dumps({**header, "sizes": sizes}).encode()
-    return b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *map(memoryview, bodies)])
+    return b"".join([len(text).to_bytes(_LENGTH_BYTES, "little"), text, *bodies])
+
+
+NOTHING: Final = packed({"none": True})  # the reply of a worker that does not know a token
 
 
 def unpacked(content: bytes | memoryview) -> tuple[dict[str, Any], list[memoryview]]:

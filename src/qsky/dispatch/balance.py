@@ -35,7 +35,7 @@ def ranked(names: Sequence[str], about: str) -> list[str]:
     return sorted(names, key=lambda name: blake2b(f"{name} {about}".encode(), digest_size=8).digest())
 
 
-def chosen(hosts: Collection[Host], homes: Sequence[str], avoid: Collection[str], bytes: int) -> Host | None:
+def chosen(hosts: Collection[Host], homes: Sequence[str], avoid: Collection[str], size_bytes: int) -> Host | None:
     """The worker for a fragment of so many bytes; None if there is none. `avoid` are addresses."""
     heard = [host for host in hosts if not host.silent] or list(hosts)
     place = {name: number for number, name in enumerate(homes)}
@@ -47,6 +47,6 @@ def chosen(hosts: Collection[Host], homes: Sequence[str], avoid: Collection[str]
         if wanted:
             idlest = min(wanted, key=lambda host: (host.bytes, host.attempts))
             first = min(wanted, key=lambda host: place.get(host.name, len(place)))
-            much = _LEAN * idlest.bytes + _FRAGMENTS_MORE * bytes
+            much = _LEAN * idlest.bytes + _FRAGMENTS_MORE * size_bytes
             return first if first.name in place and first.bytes <= much else idlest
     return None

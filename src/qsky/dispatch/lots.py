@@ -71,7 +71,7 @@ class Pulled:
         self._size_bytes = size_bytes
         self._wanted = digest
         self._digest = blake2b(digest_size=16)
-        self._file = tempfile.TemporaryFile(prefix="qsky-piece-")
+        self._file = tempfile.TemporaryFile(prefix="qsky-piece-")  # noqa: SIM115 (closed with this)
         self.bytes = 0
 
     def __enter__(self) -> Pulled:

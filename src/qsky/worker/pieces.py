@@ -6,14 +6,11 @@ Called by `worker.station`, from many threads. A piece is kept until its token i
 from __future__ import annotations
 
 from time import monotonic
-from typing import Final
 
-from qsky.carried import error_header, packed, piece_header, table_bytes
+from qsky.carried import NOTHING, error_header, packed, piece_header, table_bytes
 from qsky.errors import QskyError
 from qsky.fragment import Piece
 from qsky.worker.shelf import Shelf
-
-NOTHING: Final = packed({"none": True})
 
 
 class Pieces:

@@ -31,7 +31,7 @@ _THREADS: Final = 16
 class Parts(Protocol):
     """Where the parts of the root are on this machine."""
 
-    def resolve(self, part_name: str, bytes: int) -> str | Path:
+    def resolve(self, part_name: str, size_bytes: int) -> str | Path:
         """A path of this machine. May fetch the part first, from any thread. Raises a storage error."""
         ...
 
@@ -42,7 +42,7 @@ class SharedParts:
     def __init__(self, root: str | Path) -> None:
         self._root = str(root).rstrip("/")
 
-    def resolve(self, part_name: str, bytes: int) -> str:
+    def resolve(self, part_name: str, size_bytes: int) -> str:
         return f"{self._root}/{part_name}"
 
 

@@ -95,7 +95,7 @@ class Shelf:
         if kept is None or kept.bytes != lot.bytes or kept.digest.hexdigest() != lot.digest:
             return None
         kept.asked = monotonic()
-        return table_of(mmap.mmap(kept.file.fileno(), 0, access=mmap.ACCESS_READ))  # type: ignore[arg-type]
+        return table_of(mmap.mmap(kept.file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def drop(self, name: str) -> None:
         """Let go of a file, if there is one."""

@@ -30,6 +30,7 @@ from qsky.worker.post import Parts, Post
 
 PLUGIN: Final = "qsky-station"
 _SWEEP_SECONDS: Final = 5.0
+_TCP_SECONDS_LEAST: Final = 12.0  # Dask spreads ten probes over it, a second at least for each
 _ENDED: Final = ("released", "cancelled", "forgotten")
 
 Orders = Mapping[str, Callable[[Any], Any]]  # by the name of a work's class
@@ -70,7 +71,7 @@ def configure(settings: Settings) -> None:
         {
             "distributed.comm.require-encryption": True,
             "distributed.comm.timeouts.connect": f"{seconds}s",
-            "distributed.comm.timeouts.tcp": f"{max(seconds, 5.0)}s",
+            "distributed.comm.timeouts.tcp": f"{max(seconds, _TCP_SECONDS_LEAST)}s",
             "distributed.scheduler.allowed-failures": 0,  # `dispatch.state` tries again, and knows how often
             "distributed.scheduler.work-stealing": False,
             "distributed.scheduler.worker-saturation": "inf",
@@ -136,7 +137,12 @@ class Station(WorkerPlugin):  # type: ignore[misc]
 
     async def run(self, token: str, content: bytes) -> None:
         loop, replied = asyncio.get_running_loop(), asyncio.Event()
-        self._post.receive(token, content, lambda: loop.call_soon_threadsafe(replied.set))
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(replied.set)
+
+        self._post.receive(token, content, tell)
         await replied.wait()
 
     async def obey(self, work: Any) -> Any:

@@ -1,0 +1,53 @@
+"""A scheduler or a worker as a process of its own: `python -m tests.dask.process scheduler|worker <JSON>`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+from qsky.config import Settings
+from qsky.worker.station import Certificates, Place, container_settings, serve_worker
+
+
+def main() -> int:
+    role, text = sys.argv[1:]
+    said = json.loads(text)
+    certificates = Certificates(*map(Path, said["certificates"]))
+    settings = Settings(**said["settings"])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if role == "scheduler":
+        from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
+
+        return serve_scheduler(SchedulerPlace(port=said["port"]), certificates, settings, _ready)
+    from qsky.worker.post import SharedParts
+
+    if said["any_words"]:
+        import qsky.worker.execute
+
+        qsky.worker.execute.only_known_words = str  # type: ignore[assignment]
+    place = Place(said["name"], Path(said["data"]), tuple(said["folders"]))
+    orders = {"Echo": _echo}
+    settings = container_settings(settings, {"QSKY_MEMORY_BYTES_MAX": "set"})
+    return serve_worker(said["scheduler"], place, certificates, settings, SharedParts("/"), orders, _ready)
+
+
+def _echo(work: object) -> object:
+    return work
+
+
+def _ready(address: str) -> None:
+    print(address, flush=True)
+
+
+def _end_with_parent() -> None:
+    """Whoever started this process holds the other end of stdin, and has gone when it closes."""
+    import os
+
+    sys.stdin.read()
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
