@@ -23,9 +23,7 @@ def certificates_in(folder: Path) -> tuple[Path, Path, Path]:
     files[0].write_bytes(root.public_bytes(serialization.Encoding.PEM))
     files[1].write_bytes(made.public_bytes(serialization.Encoding.PEM))
     files[2].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
 

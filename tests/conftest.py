@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import transports
 from tests.mariadb import mariadb
+from tests.transports import _transport
 
-__all__ = ["any_words", "mariadb", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "shared_data"]
+__all__ = ["_transport", "any_words", "mariadb", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "shared_data"]
 
 _OWN_PROCESS = "TESTS_OWN_PROCESS"
 _OWN_PROCESS_SECONDS = 240
@@ -44,6 +46,7 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite-goldens", action="store_true", help="write what comes out into the golden files")
+    transports.pytest_addoption(parser)
 
 
 @pytest.hookimpl(tryfirst=True)

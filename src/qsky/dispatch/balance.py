@@ -7,7 +7,7 @@ one worker and share them, unless that one has much more to do than another that
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
@@ -27,7 +27,6 @@ class Host:
     attempts: int = 0
     silent: bool = False
     asked: float | None = None  # since when it owes an answer
-    lots: set[str] = field(default_factory=set)  # digests of rows it was given
 
 
 def ranked(names: Sequence[str], about: str) -> list[str]:

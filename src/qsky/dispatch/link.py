@@ -115,6 +115,8 @@ class Link:
         self._lost = asyncio.Event()
         self._pulls = asyncio.Semaphore(settings.pulls_max)
         self._background: set[asyncio.Task[Any]] = set()
+        self._looking: list[asyncio.Task[Any]] = []
+        self._stopping: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._main, name="qsky-link", daemon=True)
         self._thread.start()
@@ -186,14 +188,18 @@ class Link:
                 self._give_up_waiting()
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
-            looking = [self._start(self._look_at_scheduler()), self._start(self._look_for_silence())]
+            self._looking = [self._start(self._look_at_scheduler()), self._start(self._look_for_silence())]
             await self._lost.wait()
-            for task in looking:
-                task.cancel()
+            if self._closing:
+                await self._stop_all()
             await self._begin_anew()
+
+    async def _stop_all(self) -> None:
+        """Tell every worker that nobody wants anything any more."""
         for out in list(self._outs.values()):
             self._drop(out.key)
-        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=1.0)
 
     async def _begin_anew(self) -> None:
         """The scheduler is gone, and the workers with it: everything must be sent again."""
@@ -204,6 +210,8 @@ class Link:
         self._hosts.clear()
         self._gone.clear()
         self._alone_since = monotonic()
+        for task in self._looking:
+            task.cancel()
         if door is not None:
             await door.close()
 
@@ -227,7 +235,7 @@ class Link:
             self._alone_since = now
         for address in names.keys() - self._hosts.keys():
             self._hosts[address] = Host(names[address], address)
-            self._start(self._watch(self._hosts[address]))
+            self._looking.append(self._start(self._watch(self._hosts[address])))
         self._gone = {address: self._gone.get(address, now) for address in self._hosts.keys() - names.keys()}
         for address in [address for address, since in self._gone.items() if now - since > _GONE_SECONDS]:
             self._lose(self._hosts.pop(address), ended=False)
@@ -397,7 +405,9 @@ class Link:
         host.attempts -= 1
         if not task.done() and task is not asyncio.current_task():
             task.cancel()
-            self._start(self._ask(host, "cancel", tokens=[token]))
+            stopping = self._start(self._ask(host, "cancel", tokens=[token]))
+            self._stopping.add(stopping)
+            stopping.add_done_callback(self._stopping.discard)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self._loop.create_task(work)

@@ -6,6 +6,7 @@ worker that needs it.
 
 from __future__ import annotations
 
+import asyncio
 import mmap
 import tempfile
 import threading
@@ -33,6 +34,7 @@ class Lots:
         self._settings = settings
         self._made: dict[int, tuple[Lot, pa.Buffer]] = {}  # by id of the table
         self._lock = threading.Lock()
+        self._sending: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     def of(self, fragment: Fragment) -> dict[str, Lot]:
         """The rows a fragment is given that travel apart, by name."""
@@ -51,16 +53,17 @@ class Lots:
         """See that a worker has the rows; False if it does not answer."""
         for name in self.of(fragment):
             lot, content = self._lot(dict(fragment.given)[name])
-            if not await self._sent(lot, memoryview(content), host, ask):
-                return False
+            sending = self._sending.setdefault((host.address, lot.digest), asyncio.Lock())
+            async with sending:
+                if not await self._sent(lot, memoryview(content), host, ask):
+                    return False
         return True
 
     async def _sent(self, lot: Lot, content: memoryview, host: Host, ask: Ask) -> bool:
-        seconds = self._settings.worker_silence_seconds
-        have = await ask(host, "give", seconds, digest=lot.digest)
+        have = await ask(host, "give", digest=lot.digest)
         while have is not None and have < lot.bytes:
             part = bytes(content[have : have + self._settings.pull_bytes])
-            have = await ask(host, "give", seconds, digest=lot.digest, offset=have, content=part)
+            have = await ask(host, "give", digest=lot.digest, offset=have, content=part)
         return have is not None
 
 

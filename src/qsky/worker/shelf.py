@@ -31,6 +31,7 @@ class _File:
     bytes: int = 0
     digest: Any = field(default_factory=lambda: blake2b(digest_size=16))
     asked: float = field(default_factory=monotonic)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Shelf:
@@ -71,11 +72,11 @@ class Shelf:
             if name not in self._files:
                 self._files[name] = _File(self._opened())
             kept = self._files[name]
+        with kept.writing:
             kept.asked = monotonic()
-            if offset != kept.bytes:
-                return kept.bytes
-        self._append(kept, content)
-        kept.file.flush()
+            if offset == kept.bytes:  # of two who send the same rows, one is first
+                self._append(kept, content)
+                kept.file.flush()
         return kept.bytes
 
     def size(self, name: str) -> int:
@@ -90,9 +91,10 @@ class Shelf:
         return os.pread(kept.file.fileno(), length, offset)
 
     def table(self, name: str, lot: Lot) -> pa.Table | None:
-        """The table of a file, mapped; None if it is not there as a whole."""
+        """The table of a file, mapped; None if it is not there as a whole, and then it may be sent again."""
         kept = self._files.get(name)
         if kept is None or kept.bytes != lot.bytes or kept.digest.hexdigest() != lot.digest:
+            self.drop(name)
             return None
         kept.asked = monotonic()
         return table_of(mmap.mmap(kept.file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -21,7 +21,7 @@ from qsky.dispatch.link import Link
 from qsky.worker.station import Certificates
 from tests.certificates import certificates_in
 
-REPO = Path(__file__).resolve().parents[2]
+REPO = Path(__file__).resolve().parents[1]
 QUICK: dict[str, Any] = {
     "memory_bytes_max": 512 << 20,
     "threads": 1,
@@ -78,7 +78,7 @@ class Cluster:
         files = [str(file) for file in asdict(self.certificates).values()]
         said = {**said, "certificates": files, "settings": asdict(self.settings)}
         role = "scheduler" if name == "scheduler" else "worker"
-        command = [sys.executable, "-m", "tests.dask.process", role, json.dumps(said)]
+        command = [sys.executable, "-m", "tests.cluster_process", role, json.dumps(said)]
         environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}"}
         with open(self.folder / f"{name}.log", "a") as log:
             self.processes[name] = subprocess.Popen(

@@ -1,10 +1,11 @@
-"""A scheduler or a worker as a process of its own: `python -m tests.dask.process scheduler|worker <JSON>`."""
+"""A scheduler or a worker as a process of its own: `python -m tests.cluster_process scheduler|worker <JSON>`."""
 
 from __future__ import annotations
 
 import json
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from qsky.config import Settings
@@ -33,7 +34,14 @@ def main() -> int:
     return serve_worker(said["scheduler"], place, certificates, settings, SharedParts("/"), orders, _ready)
 
 
-def _echo(work: object) -> object:
+@dataclass(frozen=True)
+class Echo:
+    """A work that says what it was told."""
+
+    text: str
+
+
+def _echo(work: Echo) -> Echo:
     return work
 
 
