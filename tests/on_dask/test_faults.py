@@ -26,8 +26,8 @@ from tests.on_dask.conftest import MakeCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 # About half a second of work; its sum says whether it was done.
-WORK = "SELECT count(*) + {at} AS n FROM range(2500) a, range(100000) b WHERE (a.range * 7 + b.range) % 11 >= 0"
-ROWS = 250_000_000
+WORK = "SELECT count(*) + {at} AS n FROM range(400) a, range(100000) b WHERE (a.range * 7 + b.range) % 11 >= 0"
+ROWS = 40_000_000
 
 
 def work(at: int) -> Fragment:
@@ -83,7 +83,7 @@ def test_a_worker_that_is_killed_changes_no_row(broken: Cluster) -> None:
     broken.kill("w1")
     began = monotonic()
     assert answer() == right(9)
-    assert monotonic() - began < 20
+    assert monotonic() - began < 30
     broken.start_workers(["w1"])
     link.wait_for_workers(3, 20)
 
@@ -115,7 +115,7 @@ def test_a_scheduler_that_is_killed_changes_no_row(broken: Cluster) -> None:
     broken.start_workers(["w0", "w1", "w2"])
     began = monotonic()
     assert answer() == right(12)
-    assert monotonic() - began < 20
+    assert monotonic() - began < 30
     link.wait_for_workers(3, 10)
 
 

@@ -17,6 +17,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from distributed import Client, Scheduler, wait
+from distributed.client import FuturesCancelledError
 from distributed.scheduler import KilledWorker
 from distributed.security import Security
 
@@ -103,9 +104,9 @@ class DaskDoor:
                 futures = self._client.map(
                     run_fragment, tokens, contents, key=tokens, workers=[address], allow_other_workers=True, pure=False
                 )
-            except Exception as error:
+            except Exception:  # it sends nothing any more
                 for _, _, sent in wanted:
-                    sent.set_exception(error)
+                    sent.set_exception(SchedulerGone())
                 continue
             for (_, _, sent), future in zip(wanted, futures, strict=True):
                 sent.set_result(future)
@@ -115,10 +116,8 @@ class DaskDoor:
             with self._client.as_current():
                 waiting = wait([future])
             await waiting
-        except asyncio.CancelledError as error:
-            if future.cancelled():
-                raise SchedulerGone from error
-            raise  # nobody wants it any more
+        except FuturesCancelledError as error:
+            raise SchedulerGone from error
         if future.status == "error":
             cause = await future.exception()
             raise WorkerEnded(cause.last_worker.address) if isinstance(cause, KilledWorker) else cause

@@ -87,7 +87,8 @@ def configure(settings: Settings) -> None:
             "distributed.diagnostics.nvml": False,
         }
     )
-    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 # -- what a coordinator asks of Dask
