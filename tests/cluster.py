@@ -25,7 +25,7 @@ REPO = Path(__file__).resolve().parents[1]
 QUICK: dict[str, Any] = {
     "memory_bytes_max": 512 << 20,
     "threads": 1,
-    "worker_silence_seconds": 3.0,
+    "worker_silence_seconds": 6.0,
     "cluster_wait_seconds": 20.0,
     "stop_seconds_max": 5.0,
 }

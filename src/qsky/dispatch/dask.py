@@ -23,7 +23,8 @@ from distributed.security import Security
 
 from qsky.carried import fragment_bytes, with_addresses
 from qsky.config import Settings
-from qsky.dispatch.link import Door, Link, Out, SchedulerGone, WorkerEnded
+from qsky.dispatch.door import Door, Out, SchedulerGone, WorkerEnded
+from qsky.dispatch.link import Link
 from qsky.dispatch.lots import Lots
 from qsky.dispatch.transport import Mailbox
 from qsky.fragment import Fragment, PartFile
