@@ -22,7 +22,6 @@ from qsky.errors import QskyError
 from qsky.fragment import Fragment
 from tests.cluster import Cluster, until
 from tests.engine.made_sky import MadeSky
-from tests.on_dask.conftest import MakeCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
 # About half a second of work; its sum says whether it was done.
@@ -69,11 +68,9 @@ def busy(link: Link) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def broken(make_cluster: MakeCluster) -> Cluster:
+def broken(cluster: Cluster) -> Cluster:
     """A cluster that tests break; each leaves three workers behind."""
-    made = make_cluster()
-    made.link().wait_for_workers(3, 30)
-    return made
+    return cluster
 
 
 def test_a_worker_that_is_killed_changes_no_row(broken: Cluster) -> None:
