@@ -46,6 +46,7 @@ class Cluster:
     any_words: bool = False
     folders: tuple[str, ...] = ("/",)
     port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
 
@@ -64,7 +65,7 @@ class Cluster:
 
     def start_scheduler(self) -> None:
         """Start it; whoever needs it waits for it."""
-        self._start("scheduler", {"port": self.port})
+        self._start("scheduler", {"port": self.port, "http": f"127.0.0.1:{self.http_port}"})
 
     def start_workers(self, names: Iterable[str]) -> None:
         """Start them at once, and wait for all."""

@@ -21,7 +21,7 @@ def main() -> int:
     if role == "scheduler":
         from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
 
-        return serve_scheduler(SchedulerPlace(port=said["port"]), certificates, settings, _ready)
+        return serve_scheduler(SchedulerPlace(port=said["port"], http=said["http"]), certificates, settings, _ready)
     from qsky.worker.post import SharedParts
 
     if said["any_words"]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any
+from urllib.request import urlopen
 
 import pyarrow as pa
 import pytest
@@ -44,8 +45,8 @@ def endless(at: int) -> Fragment:
 
 def test_the_same_rows_as_in_one_process(engines: tuple[Engine, Engine]) -> None:
     local, remote = engines
-    texts = [*SCANS, *(ours for cases, lang in list(SHAPES.values())[:3] if lang == "mysql" for ours, _ in cases[::9])]
-    assert len(texts) > 10
+    texts = [*SCANS, *(ours for cases, lang in list(SHAPES.values())[:3] if lang == "mysql" for ours, _ in cases[::12])]
+    assert len(texts) > 8
     for text in texts:
         assert remote.query(text).arrow().equals(local.query(text).arrow()), text
 
@@ -134,6 +135,12 @@ def test_a_worker_reads_nothing_outside_its_folders(tmp_path: Path) -> None:
         assert error is not None and error.code.name == "no-access"
         post.drop("q-1")
     post.close()
+
+
+def test_the_scheduler_tells_its_metrics_where_it_was_told(cluster: Cluster) -> None:
+    with urlopen(f"http://127.0.0.1:{cluster.http_port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    assert "dask_scheduler_workers" in text
 
 
 def test_another_work_is_obeyed_by_name(cluster: Cluster) -> None:

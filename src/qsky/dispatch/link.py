@@ -149,8 +149,15 @@ class Link:
         self._alone_since = monotonic()
         for task in self._looking:
             task.cancel()
+        self._looking.clear()
         if door is not None:
             await door.close()
+
+    def _look(self, work: Coroutine[Any, Any, None]) -> None:
+        """Look after something until the scheduler is gone; without looking, everything begins anew."""
+        task = self._start(work)
+        self._looking.append(task)
+        task.add_done_callback(lambda ended: None if ended.cancelled() or not ended.exception() else self._lost.set())
 
     async def _look_at_scheduler(self) -> None:
         """Know which workers there are; a scheduler that says nothing is lost."""
@@ -172,7 +179,7 @@ class Link:
             self._alone_since = now
         for address in names.keys() - self._hosts.keys():
             self._hosts[address] = Host(names[address], address)
-            self._looking.append(self._start(self._watch(self._hosts[address])))
+            self._look(self._watch(self._hosts[address]))
         self._gone = {address: self._gone.get(address, now) for address in self._hosts.keys() - names.keys()}
         for address in [address for address, since in self._gone.items() if now - since > _GONE_SECONDS]:
             self._lose(self._hosts.pop(address), ended=False)
