@@ -14,7 +14,15 @@ from tests import transports
 from tests.mariadb import mariadb
 from tests.transports import _transport
 
-__all__ = ["_transport", "any_words", "mariadb", "pytest_addoption", "pytest_configure", "pytest_pyfunc_call", "shared_data"]
+__all__ = [
+    "_transport",
+    "any_words",
+    "mariadb",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_pyfunc_call",
+    "shared_data",
+]
 
 _OWN_PROCESS = "TESTS_OWN_PROCESS"
 _OWN_PROCESS_SECONDS = 240
