@@ -80,7 +80,7 @@ class Cluster:
         said = {**said, "certificates": files, "settings": asdict(self.settings)}
         role = "scheduler" if name == "scheduler" else "worker"
         command = [sys.executable, "-m", "tests.cluster_process", role, json.dumps(said)]
-        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}"}
+        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}", "QSKY_MEMORY_BYTES_MAX": "set"}
         with open(self.folder / f"{name}.log", "a") as log:
             self.processes[name] = subprocess.Popen(
                 command, cwd=REPO, env=environment, text=True,
