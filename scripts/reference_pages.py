@@ -23,6 +23,7 @@ _FAMILIES = {
     "limit": "A named setting was reached (see [settings](settings.md)).",
     "conflict": "Somebody else was first.",
     "storage": "The disk, a file, or the folder is not as it should be.",
+    "cluster": "A machine of a cluster is not there, or not as it should be.",
     "cancelled": "Stopped on request. Exit status 130 on the command line.",
     "internal": "A defect. Please report it with what `--debug` shows.",
 }

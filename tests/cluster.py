@@ -25,7 +25,7 @@ REPO = Path(__file__).resolve().parents[1]
 QUICK: dict[str, Any] = {
     "memory_bytes_max": 512 << 20,
     "threads": 1,
-    "worker_silence_seconds": 3.0,
+    "worker_silence_seconds": 6.0,
     "cluster_wait_seconds": 20.0,
     "stop_seconds_max": 5.0,
 }
@@ -46,6 +46,7 @@ class Cluster:
     any_words: bool = False
     folders: tuple[str, ...] = ("/",)
     port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
     links: list[Link] = field(default_factory=list)
 
@@ -64,7 +65,7 @@ class Cluster:
 
     def start_scheduler(self) -> None:
         """Start it; whoever needs it waits for it."""
-        self._start("scheduler", {"port": self.port})
+        self._start("scheduler", {"port": self.port, "http": f"127.0.0.1:{self.http_port}"})
 
     def start_workers(self, names: Iterable[str]) -> None:
         """Start them at once, and wait for all."""
@@ -79,7 +80,7 @@ class Cluster:
         said = {**said, "certificates": files, "settings": asdict(self.settings)}
         role = "scheduler" if name == "scheduler" else "worker"
         command = [sys.executable, "-m", "tests.cluster_process", role, json.dumps(said)]
-        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}"}
+        environment = {**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{REPO}", "QSKY_MEMORY_BYTES_MAX": "set"}
         with open(self.folder / f"{name}.log", "a") as log:
             self.processes[name] = subprocess.Popen(
                 command, cwd=REPO, env=environment, text=True,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qsky.config import Settings
-from qsky.worker.station import Certificates, Place, container_settings, serve_worker
+from qsky.worker.station import Certificates, Place, serve_worker
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     if role == "scheduler":
         from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
 
-        return serve_scheduler(SchedulerPlace(port=said["port"]), certificates, settings, _ready)
+        return serve_scheduler(SchedulerPlace(port=said["port"], http=said["http"]), certificates, settings, _ready)
     from qsky.worker.post import SharedParts
 
     if said["any_words"]:
@@ -30,7 +30,6 @@ def main() -> int:
         qsky.worker.execute.only_known_words = str  # type: ignore[assignment]
     place = Place(said["name"], Path(said["data"]), tuple(said["folders"]))
     orders = {"Echo": _echo}
-    settings = container_settings(settings, {"QSKY_MEMORY_BYTES_MAX": "set"})
     return serve_worker(said["scheduler"], place, certificates, settings, SharedParts("/"), orders, _ready)
 
 

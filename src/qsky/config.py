@@ -176,7 +176,7 @@ class Settings:
         0.6, "Part of a container's memory that its worker uses where memory_bytes_max is not set.", 0.05, 0.95
     )
     worker_silence_seconds: float = setting(
-        5.0, "Seconds after which a worker or scheduler that does not answer is given up.", 0.1, 3600
+        10.0, "Seconds after which a worker or scheduler that does not answer is given up.", 0.1, 3600
     )
     worker_ttl_seconds: float = setting(
         30.0, "Seconds without a heartbeat after which the scheduler forgets a worker.", 1, 1e5

@@ -23,7 +23,8 @@ from distributed.security import Security
 
 from qsky.carried import fragment_bytes, with_addresses
 from qsky.config import Settings
-from qsky.dispatch.link import Door, Link, Out, SchedulerGone, WorkerEnded
+from qsky.dispatch.door import Door, Out, SchedulerGone, WorkerEnded
+from qsky.dispatch.link import Link
 from qsky.dispatch.lots import Lots
 from qsky.dispatch.transport import Mailbox
 from qsky.fragment import Fragment, PartFile
@@ -31,6 +32,7 @@ from qsky.worker.station import Certificates, checked_address, configure, obey, 
 
 _SHARE_OF_SLOTS: Final = 8  # a query has so many attempts out per worker as this part of its slots
 _CLOSE_SECONDS: Final = 5.0
+_BATCH_SECONDS: Final = 0.002  # Dask's client gathers messages for 10 ms, which a small query would feel
 
 Homes = Callable[[Fragment], Sequence[str]]
 
@@ -56,6 +58,7 @@ def link_to(scheduler: str, certificates: Certificates, settings: Settings) -> L
             if isinstance(error, OSError | TimeoutError | asyncio.TimeoutError):
                 raise SchedulerGone from error
             raise
+        client.scheduler_comm.interval = _BATCH_SECONDS
         return DaskDoor(client)
 
     return Link(address, open_door, settings)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from secrets import token_hex
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from qsky.carried import NOTHING, error_of, piece_of, table_of, unpacked
 from qsky.config import Settings
 from qsky.dispatch.balance import Host, chosen, ranked
+from qsky.dispatch.door import Door, Out, SchedulerGone, WorkerEnded
 from qsky.dispatch.lots import Lots, Pulled
 from qsky.dispatch.state import Began, Failed, Placed, WorkerLost
 from qsky.dispatch.transport import Brought, Mailbox
@@ -29,69 +29,6 @@ from qsky.fragment import Fragment, Piece
 _LOOK_SECONDS: Final = 0.25  # between two looks at the scheduler and at workers that have work of ours
 _IDLE_SECONDS: Final = 2.0  # and at others
 _GONE_SECONDS: Final = 1.0  # from when a worker is seen to be gone until that counts, if nobody says why before
-
-
-class SchedulerGone(Exception):
-    """The scheduler has gone, or has begun anew and knows nothing of what it was sent."""
-
-
-class WorkerEnded(Exception):
-    """The worker process at this address ended while it had an attempt."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self.address = address
-
-
-class Door(Protocol):
-    """A connection to a scheduler. It is not used again after it has failed."""
-
-    async def workers(self) -> dict[str, str]:
-        """Names of the workers that are up, by address. Raises SchedulerGone."""
-        ...
-
-    def running(self, token: str, content: bytes, address: str) -> AbstractAsyncContextManager[None]:
-        """Run a fragment at a worker, or another if that one is gone; in the block its reply is there.
-
-        Raises SchedulerGone, WorkerEnded.
-        """
-        ...
-
-    async def where(self, token: str) -> str | None:
-        """The address of the worker that has a reply."""
-        ...
-
-    async def ask(self, address: str, name: str, **arguments: Any) -> Any:
-        """Ask a worker. Raises OSError."""
-        ...
-
-    async def obey(self, work: Any, address: str) -> Any:
-        """Have a worker obey a work that is no fragment. Raises what that raises."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-@dataclass(eq=False)
-class Out:
-    """An attempt on its way, as long as its query wants it."""
-
-    mailbox: Mailbox
-    attempt: int
-    fragment: Fragment
-    content: bytes
-    homes: Sequence[str]
-    avoid: Collection[str]
-    lots: Lots
-    since: float = 0.0  # when it began to wait
-    token: str = ""  # when it is out
-    host: Host | None = None
-    began: bool = False
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return id(self.mailbox), self.attempt
 
 
 class Link:
@@ -111,7 +48,7 @@ class Link:
         self._waiting: dict[Out, None] = {}  # for a scheduler or a worker, in order
         self._tokens = 0
         self._alone_since = monotonic()  # without any worker, if there is none now
-        self._closing = False
+        self._closing = threading.Event()
         self._lost = asyncio.Event()
         self._pulls = asyncio.Semaphore(settings.pulls_max)
         self._background: set[asyncio.Task[Any]] = set()
@@ -161,7 +98,7 @@ class Link:
 
     def close(self) -> None:
         """Let go of everything; waits a moment."""
-        self._closing = True
+        self._closing.set()
         self._call(self._lost.set)
         self._thread.join(timeout=self.settings.stop_seconds_max)
 
@@ -180,7 +117,7 @@ class Link:
 
     async def _live(self) -> None:
         """Connect, look after everything until the scheduler is gone, and again, until closed."""
-        while not self._closing:
+        while not self._closing.is_set():
             self._lost.clear()
             try:
                 self._door = await asyncio.wait_for(self._open_door(), self.settings.worker_silence_seconds)
@@ -190,7 +127,7 @@ class Link:
                 continue
             self._looking = [self._start(self._look_at_scheduler()), self._start(self._look_for_silence())]
             await self._lost.wait()
-            if self._closing:
+            if self._closing.is_set():
                 await self._stop_all()
             await self._begin_anew()
 
@@ -212,8 +149,15 @@ class Link:
         self._alone_since = monotonic()
         for task in self._looking:
             task.cancel()
+        self._looking.clear()
         if door is not None:
             await door.close()
+
+    def _look(self, work: Coroutine[Any, Any, None]) -> None:
+        """Look after something until the scheduler is gone; without looking, everything begins anew."""
+        task = self._start(work)
+        self._looking.append(task)
+        task.add_done_callback(lambda ended: None if ended.cancelled() or not ended.exception() else self._lost.set())
 
     async def _look_at_scheduler(self) -> None:
         """Know which workers there are; a scheduler that says nothing is lost."""
@@ -235,7 +179,7 @@ class Link:
             self._alone_since = now
         for address in names.keys() - self._hosts.keys():
             self._hosts[address] = Host(names[address], address)
-            self._looking.append(self._start(self._watch(self._hosts[address])))
+            self._look(self._watch(self._hosts[address]))
         self._gone = {address: self._gone.get(address, now) for address in self._hosts.keys() - names.keys()}
         for address in [address for address, since in self._gone.items() if now - since > _GONE_SECONDS]:
             self._lose(self._hosts.pop(address), ended=False)
@@ -251,7 +195,10 @@ class Link:
                     if not out.began:
                         out.began = True
                         out.mailbox.put(Began(out.attempt))
-            await asyncio.sleep(_LOOK_SECONDS if host.attempts or host.asked else _IDLE_SECONDS)
+            again = monotonic() + _IDLE_SECONDS
+            await asyncio.sleep(_LOOK_SECONDS)
+            while not (host.attempts or host.asked) and monotonic() < again:
+                await asyncio.sleep(_LOOK_SECONDS)
 
     async def _look_for_silence(self) -> None:
         """A worker that does not answer for too long is given up, until it speaks again."""
@@ -297,7 +244,7 @@ class Link:
 
     def _accept(self, out: Out) -> None:
         self._outs[out.key] = out
-        if self._closing:
+        if self._closing.is_set():
             self._end(out, Failed(out.attempt, QskyError("internal", "A query came after its link was closed.")))
             return
         self._wait(out)

@@ -226,6 +226,7 @@ def serve_worker(
 
     `ready` is called with the worker's address. Raises insecure; no-cluster if there is no scheduler.
     """
+    settings = container_settings(settings)
     configure(settings)
     security = certificates.security()
     post = Post(settings, parts, place.folders, place.data)
