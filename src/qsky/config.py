@@ -95,6 +95,41 @@ class Settings:
         1_000_000, "Rows of an answer a picture holds; of more it shows a sample, or coarser cells.", 100, 1 << 30
     )
     fragment_attempts_max: int = setting(3, "Times a failed fragment is tried.", 1, 100)
+    # -- replicas
+    placement_order: int = setting(
+        6, "HEALPix order of the patches of sky whose parts lie together; a change moves everything.", 0, 10
+    )
+    replicas: int = setting(2, "Copies of each part in replicated storage.", 1, 16)
+    placement_slack: float = setting(0.1, "How far a worker may be above its share of bytes, as a fraction.", 0.01, 10)
+    worker_lost_seconds: float = setting(
+        300.0, "Seconds of silence after which what a worker held is copied elsewhere.", 0, 1e6
+    )
+    keeper_quiet_seconds: float = setting(
+        300.0, "Seconds for which the keeper only watches after it starts, or after many workers vanish.", 0, 1e6
+    )
+    keeper_vanished_share_max: float = setting(
+        1 / 3, "Share of the workers whose silence at once makes the keeper wait.", 0.01, 1
+    )
+    keeper_moves_max: int = setting(4, "Parts one worker fetches, and gives, at once on the keeper's orders.", 1, 1000)
+    keeper_bytes_in_flight_max: int = setting(
+        64 * GIB, "Bytes of all parts that workers fetch at once on the keeper's orders.", 1, 1 << 60
+    )
+    keeper_order_seconds_max: float = setting(
+        3600.0, "Seconds after which an order that nobody answered is given up.", 1, 1e6
+    )
+    keeper_retry_seconds: float = setting(30.0, "Seconds after which a failed order is given again.", 0.1, 1e6)
+    keeper_verified_seconds_max: float = setting(
+        600.0, "Seconds for which a check of a copy allows to delete another.", 1, 1e6
+    )
+    keeper_inventory_seconds: float = setting(
+        600.0, "Seconds after which a worker is asked again what it holds.", 1, 1e6
+    )
+    keeper_unknown_grace_seconds: float = setting(
+        86_400.0, "Seconds a part may be unknown before a worker puts it aside.", 0, 1e9
+    )
+    scrub_bytes_per_second: float = setting(
+        20e6, "Bytes a worker reads in a second to check digests in rotation; 0 means never.", 0, 1e12
+    )
 
     def __post_init__(self) -> None:
         for spec in fields(self):
