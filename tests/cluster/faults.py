@@ -23,19 +23,19 @@ def maybe_fault(world: World) -> None:
             world.workers[other].up = False
     elif dice < 0.20:
         worker.up = True
-    elif dice < 0.26:
+    elif dice < 0.32:
         corrupt(world, name, worker)
-    elif dice < 0.30:
+    elif dice < 0.36:
         rng.choice(world.desks).paused_until = world.now + rng.randint(2, 30) * STEP
-    elif dice < 0.315 and len(world.draining) < len(world.workers) - world.settings.replicas:
+    elif dice < 0.375 and len(world.draining) < len(world.workers) - world.settings.replicas:
         world.draining.add(name)
-    elif dice < 0.35:
+    elif dice < 0.41:
         world.undrain(name)
-    elif dice < 0.37 and len(world.wanted) < 20:
+    elif dice < 0.43 and len(world.wanted) < 20:
         world.load()
-    elif dice < 0.42 and world.loading:
+    elif dice < 0.48 and world.loading:
         world.publish()
-    elif dice < 0.43:
+    elif dice < 0.49:
         world.vacuum()
 
 
@@ -89,6 +89,8 @@ def simulate(seed: int) -> tuple[World, int]:
     dead = [name for name, worker in world.workers.items() if not worker.up and not worker.disk]
     for name, worker in world.workers.items():
         worker.up = name not in dead[: len(world.workers) - world.settings.replicas]
+    for desk in world.desks:  # whoever is told to look will find what is bad
+        desk.keeper.settings = world.settings.with_changes(scrub_bytes_per_second=2)
     survive = {part for part in world.wanted if world.copies(part)}
     for steps in range(SETTLE_STEPS):
         world.step()

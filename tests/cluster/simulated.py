@@ -52,7 +52,7 @@ SETTINGS = Settings(
     keeper_unknown_grace_seconds=200,
     scrub_bytes_per_second=2,
 )
-HARM_SECONDS = 400.0  # apart: longer than any copy vouches and any order is late
+HARM_SECONDS = 140.0  # between two of a part: longer than any copy vouches
 
 
 @dataclass
@@ -90,7 +90,11 @@ class World:
         self.rng = random.Random(seed)
         rng = self.rng
         self.now = 0.0
-        self.settings = SETTINGS.with_changes(replicas=rng.choice((2, 2, 3)), placement_slack=rng.choice((0.1, 0.5)))
+        self.settings = SETTINGS.with_changes(
+            replicas=rng.choice((2, 2, 3)),
+            placement_slack=rng.choice((0.1, 0.5)),
+            scrub_bytes_per_second=rng.choice((0, 2)),
+        )
         zones = rng.choice(("", "ab", "abc"))
         count = rng.randint(self.settings.replicas + 1, 7)
         self.workers = {f"w{i}": Worker(Host(f"w{i}", zones[i % len(zones)] if zones else "")) for i in range(count)}
@@ -164,9 +168,9 @@ class World:
         return [name for name, worker in self.workers.items() if name != but and worker.good(part)]
 
     def may_harm(self, host: str, parts: list[str]) -> bool:
-        """Whether each part keeps a good copy within reach that no order threatens, and was not harmed of late."""
+        """Whether each part keeps a good copy somewhere that no order threatens, and was not harmed of late."""
         for part in parts:
-            safe = [h for h in self.copies(part, host) if self.workers[h].up and not self.deletes[h, part]]
+            safe = [other for other in self.copies(part, host) if not self.deletes[other, part]]
             if not safe or self.now - self.harmed_at[part] < HARM_SECONDS:
                 return False
         self.harmed_at.update((part, self.now) for part in parts)

@@ -162,10 +162,13 @@ class Members:
         return names
 
     def all_told_since(self, when: float, now: float) -> bool:
-        """Whether everybody has said later than this what it holds, but for those absent for too long."""
+        """Whether everybody has said later than this what it holds, but for those silent for too long.
+
+        Who is heard and does not answer may hold anything.
+        """
         limit = now - self.settings.worker_lost_seconds
         return all(
-            (m.heard and m.known and m.told_at > when) or (m.absent_since is not None and m.absent_since <= limit)
+            (m.known and m.told_at > when) if m.heard else (m.absent_since is not None and m.absent_since <= limit)
             for m in self.by_name.values()
         )
 
