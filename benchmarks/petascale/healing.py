@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from qsky.cluster.keeper import Keeper
 from qsky.cluster.orders import (
     AskInventory,
@@ -111,7 +113,8 @@ def measure_healing(
     return {
         "chunks": chunks, "lost": lost, "lost_bytes": gone_bytes, "moved_bytes": machines.moved,
         "heal_s": machines.now - at, "started_cpu_s": started_s, "cpu_s": time.process_time() - began,
-        "slowest_tick_s": slowest, "healthy": _healthy(keeper), "missing": sum(not p.holders for p in keeper.holdings.parts.values()),
+        "slowest_tick_s": slowest, "healthy": _healthy(keeper),
+        "missing": sum(not part.holders for part in keeper.holdings.parts.values()),
         "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }  # fmt: skip
 
@@ -121,8 +124,6 @@ def _fill(disks: Mapping[str, dict[str, int]], parts: list[WantedPart], hosts: l
     sizes = dict.fromkeys(units, 0)
     for part in parts:
         sizes[part.unit] += part.bytes
-    import numpy as np
-
     lists = wanted(units, np.array(list(sizes.values())), hosts, settings.replicas, settings.placement_slack).lists()
     holders = dict(zip(units, lists, strict=True))
     for part in parts:
