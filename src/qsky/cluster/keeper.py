@@ -60,7 +60,7 @@ class Keeper:
         self._epoch_last = 0
         self._quiet_until: float | None = None
         self._placement_old = True
-        self._statements = Statements()
+        self._statements = Statements(settings.replicas)
         self._rotation = Rotation()
 
     @property

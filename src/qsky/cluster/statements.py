@@ -14,8 +14,8 @@ from qsky.cluster.topology import is_everywhere
 class Statements:
     """Counts parts below their number of copies as they change, so that saying it costs nothing."""
 
-    def __init__(self) -> None:
-        self._expected = 0, 0
+    def __init__(self, replicas: int) -> None:
+        self._expected = replicas, 1
         self._short: dict[str, int] = {}  # name -> copies
         self._by_copies: Counter[int] = Counter()
         self._gone: dict[str, float] = {}  # name -> since
