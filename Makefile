@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TEST_JOBS ?= 2
 
-.PHONY: help demo test test-fast test-long lint bench lock docs wheel clean
+.PHONY: help demo test test-fast test-long lint bench petascale lock docs wheel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ lint: $(VENV)/.dev ## ruff, mypy, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+petascale: $(VENV)/.dev ## planner, dispatcher and keeper at LSST scale, by simulation (BENCH_ARGS=--help)
+	@$(BIN)/python -m benchmarks.petascale $(BENCH_ARGS)
 
 bench: $(VENV)/.dev ## measure everything beside its peers (10 minutes; OBJECTS=20e6, BENCH_ARGS=--help)
 	@PYTHON="$(PYTHON)" scripts/debian-packages bench || echo "Goes on without the peers that are missing." >&2

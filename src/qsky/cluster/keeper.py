@@ -16,7 +16,6 @@ from qsky.cluster.flights import Flights
 from qsky.cluster.holdings import Holdings, Part
 from qsky.cluster.members import Members
 from qsky.cluster.orders import (
-    AskInventory,
     Delete,
     Drain,
     Event,
@@ -61,7 +60,7 @@ class Keeper:
         self._epoch_last = 0
         self._quiet_until: float | None = None
         self._placement_old = True
-        self._statements = Statements()
+        self._statements = Statements(settings.replicas)
         self._rotation = Rotation()
 
     @property
@@ -122,7 +121,7 @@ class Keeper:
 
     def _inventory(self, event: Inventory) -> None:
         was_ready = self.members.ready(event.host)
-        newer = self.members.reported(event.host, event.serial, self.now)
+        newer = self.members.reported(event.host, event.serial, event.answers)
         if newer is None:
             return
         aside = newer | self.flights.leaving(event.host)
@@ -182,11 +181,15 @@ class Keeper:
             self.members.full(order.on, self.holdings.bytes_on(order.on))
 
     def _put_off(self, name: str) -> None:
-        self.queues.put_off(name, self.now + self.settings.keeper_retry_seconds)
+        if name in self.holdings.parts:
+            self.queues.put_off(name, self.now + self.settings.keeper_retry_seconds)
 
     # -- what is done about it
 
     def _tick(self, now: float) -> list[Order]:
+        asleep = now - self.now - self.settings.keeper_retry_seconds
+        if asleep > 0:
+            self.members.slept(asleep)
         self.now = max(self.now, now)
         if self.epoch is None:
             return []
@@ -196,7 +199,7 @@ class Keeper:
         for order in self.flights.overdue():
             self._put_off(order.part)
             self.members.ask(order.on)
-        orders: list[Order] = [AskInventory(host) for host in self.members.to_ask(self.now)]
+        orders: list[Order] = list(self.members.questions(self.now))
         if not self.quiet:
             self._judge()
             if self._placement_old or self.members.moved:
@@ -209,7 +212,9 @@ class Keeper:
                 self.holdings, self.members, self.flights, self.settings.scrub_bytes_per_second, self.now
             )
         orders.extend(self.flights.take())
-        orders.extend(self._statements.about(self.holdings, self.members, self.flights, self.targets, self.quiet))
+        orders.extend(
+            self._statements.about(self.holdings, self.members, self.flights, self.targets, self.quiet, self.now)
+        )
         return orders
 
     def _judge(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from qsky.cluster.orders import AskInventory
 from qsky.cluster.topology import Host
 from qsky.config import Settings
 
@@ -26,8 +27,9 @@ class Member:
     draining: bool = False
     serial: int = -1
     recent: dict[str, int] = field(default_factory=dict)
-    reported_at: float = _NEVER
+    told_at: float = _NEVER  # when it was asked what it last answered
     asked_at: float = _NEVER
+    asked: dict[int, float] = field(default_factory=dict)  # questions not answered, by number
     asks: bool = True
     room: int | None = None  # bytes, of a host whose disk was full
 
@@ -39,6 +41,7 @@ class Members:
         self.settings = settings
         self.by_name: dict[str, Member] = {}
         self.moved = False
+        self._questions = 0
 
     def seen(self, host: Host, now: float) -> bool:
         """A host gives signs of life; whether it had been silent, so that what it was told may be forgotten."""
@@ -53,7 +56,10 @@ class Members:
         member.host = host
         back = not member.heard
         if back:
-            member.heard, member.known, member.asks, member.asked_at = True, False, True, _NEVER
+            member.heard = True
+            _doubt(member)
+            if member.lost:
+                member.absent_since = now  # it has as long as a new one to say what it holds
         return back
 
     def silent(self, name: str, now: float) -> bool:
@@ -69,19 +75,25 @@ class Members:
     def doubt_all(self, now: float) -> None:
         """Nothing that hosts said before counts as known."""
         for member in self.by_name.values():
-            member.known, member.asks, member.asked_at = False, True, _NEVER
+            _doubt(member)
             member.absent_since = now if member.absent_since is None else member.absent_since
 
-    def reported(self, name: str, serial: int, now: float) -> frozenset[str] | None:
-        """A host says what it holds: the parts about which more is known already; None if all of it is old."""
+    def reported(self, name: str, serial: int, answers: int) -> frozenset[str] | None:
+        """A host says what it holds: the parts about which more is known already; None if all of it is old.
+
+        Only an answer shows that a host is able to answer; what was sent before may have been long on its way.
+        """
         member = self.by_name.get(name)
         if member is None or not member.heard or serial < member.serial:
             return None
         member.recent = {part: at for part, at in member.recent.items() if at > serial}
-        member.serial, member.reported_at = serial, now
-        member.known, member.asks, member.absent_since = True, False, None
-        if member.lost:
-            member.lost, self.moved = False, True
+        member.serial = serial
+        if answers in member.asked:
+            member.told_at = member.asked[answers]
+            member.asked = {number: at for number, at in member.asked.items() if number > answers}
+            member.known, member.absent_since = True, None
+            self.moved |= member.lost
+            member.lost = False
         return frozenset(member.recent)
 
     def changed(self, name: str, part: str, serial: int) -> bool:
@@ -91,6 +103,12 @@ class Members:
             return False
         member.recent[part] = max(serial, member.recent.get(part, -1))
         return True
+
+    def slept(self, seconds: float) -> None:
+        """The keeper did not listen for so long: that was not silence of those it had not heard."""
+        for member in self.by_name.values():
+            if member.absent_since is not None and not member.lost:
+                member.absent_since += seconds
 
     def ready(self, name: str) -> bool:
         """Whether a host is heard and has said what it holds."""
@@ -120,16 +138,18 @@ class Members:
         for member in self.by_name.values():
             member.asks = True
 
-    def to_ask(self, now: float) -> list[str]:
+    def questions(self, now: float) -> list[AskInventory]:
         """Who is to say what it holds, each at most once in a while."""
-        names = []
+        questions = []
         for name, member in sorted(self.by_name.items()):
-            old = now - member.reported_at >= self.settings.keeper_inventory_seconds
+            old = now - member.told_at >= self.settings.keeper_inventory_seconds
             asked = now - member.asked_at < self.settings.keeper_retry_seconds
             if member.heard and (member.asks or old) and not asked:
                 member.asked_at, member.asks = now, not member.known
-                names.append(name)
-        return names
+                self._questions += 1
+                member.asked[self._questions] = now
+                questions.append(AskInventory(name, self._questions))
+        return questions
 
     def newly_lost(self, now: float) -> list[str]:
         """Hosts that have been absent for too long, each said once."""
@@ -141,9 +161,16 @@ class Members:
                 names.append(name)
         return names
 
-    def all_told_since(self, when: float) -> bool:
-        """Whether nobody may hold something that has not been said later than this."""
-        return all(m.lost or (m.heard and m.known and m.reported_at > when) for m in self.by_name.values())
+    def all_told_since(self, when: float, now: float) -> bool:
+        """Whether everybody has said later than this what it holds, but for those silent for too long.
+
+        Who is heard and does not answer may hold anything.
+        """
+        limit = now - self.settings.worker_lost_seconds
+        return all(
+            (m.known and m.told_at > when) if m.heard else (m.absent_since is not None and m.absent_since <= limit)
+            for m in self.by_name.values()
+        )
 
     def hosts(self) -> list[Host]:
         """Every host, as it is judged."""
@@ -161,3 +188,9 @@ class Members:
             capacity, room = host.capacity_bytes or share, self.by_name[host.name].room
             sized.append(replace(host, capacity_bytes=capacity if room is None else min(capacity, room)))
         return sized
+
+
+def _doubt(member: Member) -> None:
+    """What a host said, or was asked, before this moment does not count."""
+    member.known, member.asks, member.asked_at = False, True, _NEVER
+    member.asked.clear()

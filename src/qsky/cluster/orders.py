@@ -38,11 +38,15 @@ class HostSilent:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All parts a worker holds, name -> bytes. `serial` grows with every change of them, restarts included."""
+    """All parts a worker holds, name -> bytes. `serial` grows with every change of them, restarts included.
+
+    `answers` is the number of the AskInventory it was made for, -1 if nobody asked.
+    """
 
     host: str
     serial: int
     parts: Mapping[str, int]
+    answers: int = -1
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,7 @@ class AskInventory:
     """Have a worker say what it holds."""
 
     on: str
+    number: int
 
 
 WorkerOrder = Pull | Verify | Scrub | Delete | Quarantine

@@ -94,7 +94,7 @@ def _field_of(able: Sequence[Host]) -> _Field:
     labels = [host.zone for host in able]
     edges = [i for i in range(len(labels)) if i == 0 or labels[i] != labels[i - 1]] + [len(labels)]
     zones = tuple(slice(low, high) for low, high in zip(edges, edges[1:], strict=False))
-    return _Field(hashes_of([host.name for host in able]), weights / max(weights.mean(), 1e-300), zones)
+    return _Field(hashes_of([host.name for host in able]), weights / usual, zones)
 
 
 def _loads(chosen: Places, sizes: Floats, count: int) -> Floats:
@@ -166,7 +166,7 @@ def _settled(hashes: Hashes, sizes: Floats, field: _Field, bounds: Floats, copie
         at_over = np.flatnonzero(np.isin(asked, over))
         let_go = _let_go(asked[at_over], far[rows, columns][at_over], weight[at_over], bounds)
         if not let_go.any():
-            return _filled(hashes, sizes, field, bounds, hosts, asks)
+            return _filled(hashes, sizes, field, bounds, hosts, asks, copies)
         refused[rows[at_over][let_go], columns[at_over][let_go]] = True
 
 
@@ -183,11 +183,10 @@ def _let_go(asked: Places, far: NDArray[np.float32], weight: Floats, bounds: Flo
 
 
 def _filled(
-    hashes: Hashes, sizes: Floats, field: _Field, bounds: Floats, hosts: Places, asks: NDArray[np.bool_]
+    hashes: Hashes, sizes: Floats, field: _Field, bounds: Floats, hosts: Places, asks: NDArray[np.bool_], copies: int
 ) -> Places:
     """What was found as rows; units refused by their whole list go to the next that has room, or has most of it."""
     counts = asks.sum(axis=1)
-    copies = int(counts.max())
     chosen = np.full((len(hosts), copies), -1, dtype=np.int32)
     rows, columns = np.nonzero(asks)
     chosen[rows, (np.cumsum(asks, axis=1) - 1)[rows, columns]] = hosts[rows, columns]

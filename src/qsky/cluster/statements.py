@@ -14,8 +14,8 @@ from qsky.cluster.topology import is_everywhere
 class Statements:
     """Counts parts below their number of copies as they change, so that saying it costs nothing."""
 
-    def __init__(self) -> None:
-        self._expected = 0, 0
+    def __init__(self, replicas: int) -> None:
+        self._expected = replicas, 1
         self._short: dict[str, int] = {}  # name -> copies
         self._by_copies: Counter[int] = Counter()
         self._gone: dict[str, float] = {}  # name -> since
@@ -49,9 +49,16 @@ class Statements:
             self._by_copies[copies] -= 1
 
     def about(
-        self, holdings: Holdings, members: Members, flights: Flights, targets: dict[str, tuple[str, ...]], quiet: bool
+        self,
+        holdings: Holdings,
+        members: Members,
+        flights: Flights,
+        targets: dict[str, tuple[str, ...]],
+        quiet: bool,
+        now: float,
     ) -> list[Statement]:
         """What has changed since it was last said."""
+        self._now = now
         said = self._losses(holdings, members, flights, quiet)
         said.extend(self._leavers(holdings, members, targets, quiet))
         state = self._state(quiet)
@@ -77,10 +84,9 @@ class Statements:
             said.append(Found(tuple(name for name in back if name in holdings.parts)))
         if quiet or len(self._gone) == len(self._lost):
             return said
-        grace = members.settings.keeper_retry_seconds
         lost = [n for n in self._gone if n not in self._lost and not flights.pulls(n)]
-        since = max((self._gone[name] for name in lost), default=0.0) + grace
-        if lost and members.all_told_since(since):
+        since = max((self._gone[name] for name in lost), default=0.0)
+        if lost and members.all_told_since(since, self._now):
             self._lost.update(lost)
             last = {host for name in lost for host in holdings.parts[name].last}
             said.append(Lost(tuple(sorted(lost)), tuple(sorted(last))))
