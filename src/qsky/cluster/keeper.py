@@ -3,7 +3,7 @@
 Feed it what happens in any order and a Tick every second or so; carry out what it gives back. All orders come from
 ticks. It believes little: copies are removed only after all those that stay were checked under the present lease; an
 inventory older than what is known is not read; nobody is judged lost in quiet time. Why this is safe with two keepers
-and late orders is told in docs/decisions/0013-the-keeper.md.
+and late orders is told in docs/decisions/0015-the-keeper.md.
 
 No I/O, no clock, no dice, no threads. Called by the keeper's shell, and by simulations that are a whole cluster.
 """

@@ -1,6 +1,6 @@
 """What the keeper hears and what it says: the events and orders of `cluster.keeper`, values only.
 
-What a worker must do with orders, and why it is safe to obey them, is in docs/decisions/0013-the-keeper.md.
+What a worker must do with orders, and why it is safe to obey them, is in docs/decisions/0015-the-keeper.md.
 """
 
 from __future__ import annotations

@@ -92,6 +92,7 @@ class Keeping:
         self._seen: set[str] = set()
         self._drained: set[str] = set()
         self._said: dict[str, Any] = {"state": "starting"}
+        self._processes: dict[str, int] = {}
         self._looks = 0
 
     def run(self, told: threading.Event) -> int:
@@ -142,11 +143,12 @@ class Keeping:
             if (self._looks + place) % _INVENTORY_LOOKS == 0:
                 self._ask(link, name)
 
-    def _ask(self, link: Link, worker: str) -> None:
+    def _ask(self, link: Link, worker: str, number: int = 0) -> None:
         def told(future: Future[Any]) -> None:
             if future.exception() is None:
                 answer: Told = future.result()
-                self._heard.put(Inventory(worker, answer.serial, answer.parts))
+                self._processes[worker] = answer.process
+                self._heard.put(Inventory(worker, answer.serial, answer.parts, number))
 
         link.order(worker, Tell()).add_done_callback(told)
 
@@ -178,7 +180,7 @@ class Keeping:
 
     def _carry_out(self, order: Order, link: Link) -> None:
         if isinstance(order, AskInventory):
-            self._ask(link, order.on)
+            self._ask(link, order.on, order.number)
         elif isinstance(order, Pull | Verify | Scrub | Delete | Quarantine):
             self._order(order, link)
         else:
@@ -193,7 +195,8 @@ class Keeping:
         def ended(future: Future[Any]) -> None:
             error = future.exception()
             if error is not None:
-                self._heard.put(OrderFailed(order.epoch, order.number, 0, "error"))
+                refused = isinstance(error, QskyError) and error.code.name == "order-refused"
+                self._heard.put(OrderFailed(order.epoch, order.number, 0, "refused" if refused else "error"))
                 return
             answer: Obeyed = future.result()
             outcome = answer.report.outcome
@@ -207,7 +210,7 @@ class Keeping:
                     why = "source"
                 self._heard.put(OrderFailed(order.epoch, order.number, answer.serial, why))
 
-        link.order(order.on, Obey(sent, order.number)).add_done_callback(ended)
+        link.order(order.on, Obey(sent, order.number, self._processes.get(order.on, 0))).add_done_callback(ended)
 
     # -- people
 

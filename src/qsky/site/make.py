@@ -36,7 +36,7 @@ def make_site(root: Path, wish: Wish, settings: Settings, environment: dict[str,
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     _make_keys(folder / "keys", settings)
-    ports = _free_ports(3 + 2 * wish.redirectors + 3 * wish.workers)
+    ports = _free_ports(4 + 2 * wish.redirectors + 3 * wish.workers)
     site = Site(
         root=str(root),
         folder=str(folder),
@@ -51,6 +51,8 @@ def make_site(root: Path, wish: Wish, settings: Settings, environment: dict[str,
         workers=tuple(
             WorkerNode(f"w{number}", HOST, next(ports), next(ports), next(ports)) for number in range(wish.workers)
         ),
+        report_port=next(ports),
+        metrics_port=next(ports),
         settings={name: value for name, value in environment.items() if name.startswith("QSKY_")},
     )
     aside = site_path(root).with_suffix(".new")

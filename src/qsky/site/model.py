@@ -61,7 +61,8 @@ class Site:
     scheduler_http_port: int
     redirectors: tuple[RedirectorNode, ...]
     workers: tuple[WorkerNode, ...]
-    ledger: str = ""  # a URL; empty means SQLite in `folder`
+    report_port: int  # where XRootD's daemons send their summaries
+    metrics_port: int  # where the keeper shows them to Prometheus
     settings: dict[str, str] = field(default_factory=dict)  # QSKY_... of every process
 
     @property
@@ -72,10 +73,6 @@ class Site:
     @property
     def keys(self) -> Path:
         return Path(self.folder) / "keys"
-
-    @property
-    def ledger_url(self) -> str:
-        return self.ledger or f"sqlite:///{self.folder}/ledger.sqlite"
 
     def data(self, worker: str) -> Path:
         """The data folder of a worker."""

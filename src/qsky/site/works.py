@@ -36,19 +36,24 @@ class Tell:
 
 @dataclass(frozen=True)
 class Told:
-    """The parts held, by name with their bytes. `serial` grows with every change, restarts included."""
+    """The parts held, by name with their bytes. `serial` grows with every change, restarts included; `process` with those."""
 
     worker: str
+    process: int
     serial: int
     parts: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Obey:
-    """An order of the keeper; of two about the same part that with the lower `number` came too late."""
+    """An order of the keeper to one `process` of a worker, which is not for the next one of the same name.
+
+    Of two about the same part that with the lower `number` came too late.
+    """
 
     order: ReplicaOrder
     number: int
+    process: int
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,20 @@ class Works:
     def tell(self, _: Tell) -> Told:
         """What lies here."""
         found = self._replica.inventory()
-        return Told(self._replica.worker, self._began + found.number, {held.part: held.bytes for held in found.parts})
+        return Told(
+            self._replica.worker,
+            self._began,
+            self._began + found.number,
+            {held.part: held.bytes for held in found.parts},
+        )
 
     def obey(self, work: Obey) -> Obeyed:
         """Do what the keeper asks, unless it asked for something else since. Raises order-refused."""
         order = work.order
         if order.lease != LEASE:
             raise QskyError("order-refused", f"Nobody gives orders under the lease {order.lease} here.")
+        if work.process != self._began:
+            raise QskyError("order-refused", "The order was for a process that has ended.")
         with self._lock:
             newest = self._newest.get(order.part, (0, 0))
             if (order.epoch, work.number) < newest:

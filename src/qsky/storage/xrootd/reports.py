@@ -91,14 +91,15 @@ def _figures(kinds: dict[str, ElementTree.Element]) -> tuple[tuple[str, float], 
 class Receiver:
     """A thread that hears the summaries of daemons and keeps the last of each. `close` ends it."""
 
-    def __init__(self, host: str, settings: Settings, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, host: str, settings: Settings, registry: CollectorRegistry | None = None, port: int = 0) -> None:
+        """`port` 0 is any."""
         self._lock = threading.Lock()
         self._latest: dict[tuple[str, str], Summary] = {}
         self._settings = settings
         self._gauges = _Gauges(registry) if registry is not None else None
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.settimeout(0.5)
-        self._socket.bind((host, 0))
+        self._socket.bind((host, port))
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="xrootd-reports", daemon=True)
         self._thread.start()
