@@ -16,6 +16,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal
 
+from prometheus_client import CollectorRegistry, start_http_server
+
 from qsky.catalog.layout import PUBLIC
 from qsky.catalog.store import Catalog
 from qsky.cluster.keeper import Keeper
@@ -56,6 +58,7 @@ from qsky.site.roles import certificates, say
 from qsky.site.supervisor import run_folder
 from qsky.site.wishes import wanted_parts
 from qsky.site.works import Obey, Obeyed, Tell, Told
+from qsky.storage.xrootd.reports import Receiver
 
 _WAIT_SECONDS: Final = 1.0
 _INVENTORY_LOOKS: Final = 3  # a worker is asked what it holds at every third look
@@ -102,6 +105,7 @@ class Keeping:
             if told.wait(_WAIT_SECONDS):
                 return 0
         self._say(f"keeper: epoch {epoch}")
+        metrics = _metrics(self._site, self._settings)
         link = link_to(self._site.scheduler, certificates(self._site), self._settings)
         try:
             self._keeper.handle(LeaseHeld(epoch))
@@ -109,6 +113,7 @@ class Keeping:
                 self._look(link)
         finally:
             link.close()
+            metrics()
             lease.release()
         return 0
 
@@ -143,7 +148,7 @@ class Keeping:
             if (self._looks + place) % _INVENTORY_LOOKS == 0:
                 self._ask(link, name)
 
-    def _ask(self, link: Link, worker: str, number: int = 0) -> None:
+    def _ask(self, link: Link, worker: str, number: int = -1) -> None:
         def told(future: Future[Any]) -> None:
             if future.exception() is None:
                 answer: Told = future.result()
@@ -231,6 +236,20 @@ class Keeping:
         aside = path.with_suffix(".new")
         aside.write_text(json.dumps({**self._said, "quiet": self._keeper.quiet, "at": time.time()}))
         aside.rename(path)
+
+
+def _metrics(site: Site, settings: Settings) -> Callable[[], None]:
+    """Show XRootD's summaries to Prometheus; what ends that."""
+    registry = CollectorRegistry()
+    receiver = Receiver("127.0.0.1", settings, registry, site.report_port)
+    server, thread = start_http_server(site.metrics_port, "127.0.0.1", registry)
+
+    def end() -> None:
+        server.shutdown()
+        thread.join()
+        receiver.close()
+
+    return end
 
 
 def keep(site: Site, settings: Settings, told: threading.Event) -> int:

@@ -25,8 +25,8 @@ from qsky.storage.xrootd.files import Files, Wanted
 from qsky.storage.xrootd.instance import Access, Instance, KeyFiles, Redirector, Role
 from qsky.storage.xrootd.keys import host_keys
 from qsky.storage.xrootd.publish import publish, retract
-from qsky.worker.parts import Fetch
-from qsky.worker.post import SharedParts
+from qsky.worker.folder import DataFolder
+from qsky.worker.parts import Fetch, Parts, from_folder
 from qsky.worker.replica import Replica
 from qsky.worker.scrub import Scrub
 from qsky.worker.station import Certificates, Place, container_settings, serve_worker
@@ -72,12 +72,24 @@ def redirector(site: Site, name: str, settings: Settings, told: threading.Event)
     own = next(place for place in _redirectors(site) if place.port == node.port)
     folder = Path(site.folder) / name
     instance = Instance(
-        name, Role.REDIRECTOR, node.host, node.port, (own,), folder, _keys(site, node.host), admitted=_ADMITTED
+        name,
+        Role.REDIRECTOR,
+        node.host,
+        node.port,
+        (own,),
+        folder,
+        _keys(site, node.host),
+        report=_report(site),
+        admitted=_ADMITTED,
     )
     with _tended(Daemons(instance, settings)):
         say(f"{node.host}:{node.port}")
         told.wait()
     return 0
+
+
+def _report(site: Site) -> str:
+    return f"127.0.0.1:{site.report_port}"
 
 
 def server_instance(site: Site, node: WorkerNode) -> Instance:
@@ -92,6 +104,7 @@ def server_instance(site: Site, node: WorkerNode) -> Instance:
         data / "xrootd",
         _keys(site, node.host),
         parts=data / "parts",
+        report=_report(site),
         admitted=_ADMITTED,
     )
 
@@ -103,9 +116,13 @@ def worker(site: Site, name: str, settings: Settings) -> int:
     data.mkdir(parents=True, exist_ok=True)
     place = Place(name, data, (str(data),), "127.0.0.1", node.port, f"127.0.0.1:{node.http_port}")
     if site.storage is Storage.SHARED:
-        parts = SharedParts(site.root)
+        root = Path(site.root)
+        shared = Parts(DataFolder(data), from_folder(root), settings, shared=root)
         place = replace(place, folders=(site.root, str(data)))
-        return serve_worker(site.scheduler, place, certificates(site), settings, parts, None, say)
+        try:
+            return serve_worker(site.scheduler, place, certificates(site), settings, shared, None, say)
+        finally:
+            shared.close()
     instance = server_instance(site, node)
     with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
         orders = Works(replica).by_name()
