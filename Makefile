@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TEST_JOBS ?= 2
 
-.PHONY: help demo test test-fast test-long lint bench petascale lock docs wheel clean
+.PHONY: help demo cluster-demo test test-fast test-long lint bench petascale lock docs wheel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -13,6 +13,10 @@ help: ## this list
 
 demo: $(VENV)/.runtime ## make and load a sky of 1M objects and 10M sources, and ask it four questions
 	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
+
+cluster-demo: packages $(VENV)/.dev ## the same on a cluster of three workers, one of which is killed
+	@PATH="$(abspath $(BIN)):$$PATH" sh examples/demo.sh
+	@$(BIN)/python examples/cluster_demo.py "$${QSKY_DEMO_FOLDER:-qsky-demo}/root"
 
 test: packages $(VENV)/.dev ## everything CI runs, with coverage (at most 20 minutes)
 	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=300 -m "not long" --cov --cov-report=term:skip-covered

@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from qsky.config import Settings
 from qsky.worker.station import Certificates, Place, serve_worker
+
+
+class SharedParts:
+    """Parts of a root that every machine reaches under the same path."""
+
+    def __init__(self, root: str | Path) -> None:
+        self._root = str(root).rstrip("/")
+
+    def held(self, wanted: Mapping[str, int]) -> AbstractContextManager[Mapping[str, Path]]:
+        return nullcontext({name: Path(f"{self._root}/{name}") for name in wanted})
 
 
 def main() -> int:
@@ -22,7 +34,6 @@ def main() -> int:
         from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
 
         return serve_scheduler(SchedulerPlace(port=said["port"], http=said["http"]), certificates, settings, _ready)
-    from qsky.worker.post import SharedParts
 
     if said["any_words"]:
         import qsky.worker.execute

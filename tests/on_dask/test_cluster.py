@@ -23,11 +23,11 @@ from qsky.dispatch.transport import Mailbox
 from qsky.engine import Engine
 from qsky.errors import QskyError
 from qsky.fragment import Fragment, Input, PartFile
-from qsky.worker.post import Post, SharedParts
+from qsky.worker.post import Post
 from qsky.worker.station import Certificates
 from tests.certificates import certificates_in
 from tests.cluster import Cluster, until
-from tests.cluster_process import Echo
+from tests.cluster_process import Echo, SharedParts
 from tests.engine.shapes import SHAPES
 from tests.engine.test_at_once import SCANS
 

@@ -22,8 +22,22 @@ cluster = typer.Typer(help="A cluster of processes on this machine that works fo
 Name = Annotated[str, typer.Argument(help="A process, as `qsky cluster status` names it.")]
 
 
+def cluster_needed() -> None:
+    """Raises not-installed without what the extra `cluster` brings."""
+    from importlib.util import find_spec
+
+    for package in ("distributed", "XRootD", "cryptography", "prometheus_client", "psutil"):
+        if find_spec(package) is None:
+            raise QskyError(
+                "not-installed",
+                f"A cluster needs {package}, which is not installed.",
+                hint="pip install 'qsky[cluster]'",
+            )
+
+
 def site_of(terminal: Terminal) -> Site:
-    """The cluster of the root. Raises no-cluster."""
+    """The cluster of the root. Raises no-cluster, not-installed."""
+    cluster_needed()
     from qsky.site.model import read_site
 
     site = read_site(terminal.root)
@@ -46,6 +60,7 @@ def up(
 ) -> None:
     """Make the root's cluster, if it has none, and start it."""
     terminal: Terminal = context.obj
+    cluster_needed()
     from qsky.catalog.store import Catalog
     from qsky.site.joined import Joined
     from qsky.site.lifecycle import start_up

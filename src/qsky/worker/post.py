@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -38,16 +38,6 @@ class Parts(Protocol):
         May fetch parts first, from any thread. Raises a storage error.
         """
         ...
-
-
-class SharedParts:
-    """Parts of a root that every machine reaches under the same path."""
-
-    def __init__(self, root: str | Path) -> None:
-        self._root = str(root).rstrip("/")
-
-    def held(self, wanted: Mapping[str, int]) -> AbstractContextManager[Mapping[str, Path]]:
-        return nullcontext({name: Path(f"{self._root}/{name}") for name in wanted})
 
 
 def is_part_name(address: str) -> bool:
