@@ -32,7 +32,7 @@ _LOCKS: Final = (
 _FILES_BY_NAME: Final = ("parquet_scan", "read_csv_auto", "read_json_auto", "read_duckdb", "sniff_csv")
 _CLOSED: Final = "SELECT error('Permission Error: files are not read by name')"
 _ANSWER_ROWS: Final = 100_000
-_PLANNED_WRONGLY: Final = "INTERNAL Error: Projection map references a missing child column"
+_PLANNED_WRONGLY: Final = "INTERNAL Error: "
 # What DuckDB makes of a Ctrl-C it meets while Python's main thread is inside it.
 _PRESSED: Final = "Query interrupted"
 
@@ -267,6 +267,12 @@ def as_qsky_error(error: Exception) -> QskyError:
         return QskyError("download-failed", f"A file of an attached catalogue is out of reach: {text}")
     if isinstance(error, duckdb.IOException):
         return QskyError("damaged", f"A file cannot be read: {text}", hint="Run `qsky verify` on the database.")
+    if text.startswith(_PLANNED_WRONGLY):
+        return QskyError(
+            "query-failed",
+            f"DuckDB, which runs the query, cannot plan it: {text}",
+            hint="Write sub-queries in the ON of a join as tables in FROM.",
+        )
     refused = _REFUSED_BY_CAST.search(text)
     return QskyError("query-failed", refused[1] if refused else text)
 

@@ -11,10 +11,13 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from .runs import difference, ours_alone, query_of, report, side_of
 from .skies import sides
 
+# DuckDB 2.0.0 cannot plan this one of ours, a correlated sub-query in the ON of a join below a RIGHT JOIN, and says so.
+DUCKDB_CANNOT: Final = frozenset({135950})
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -69,6 +72,8 @@ def _ask(begin: int, count: int, alone: bool) -> None:
             if alone and seed == begin:
                 print("ours", seed, flush=True)
                 ours_alone(side, query, lang)
+                continue
+            if seed in DUCKDB_CANNOT:
                 continue
             found = difference(side, query, lang, lambda who, seed=seed: print(who, seed, flush=True))
             if found:
