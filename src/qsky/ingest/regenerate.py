@@ -96,6 +96,6 @@ def matches_placed_again(
         rows = read_rows(store.path(path), table, None).drop_columns([HEALPIX_COLUMN])
         for batch in rows.to_batches(max_chunksize=settings.load_batch_rows):
             runs.add(next(numbers), placer.place(batch))
-    built = build_parts(runs, table, tiling, writer, scratch, settings, listener)
+    built = build_parts(runs.ranges(), table, tiling, writer, scratch, settings, listener)
     runs.remove()
     return replace(built, own_angle_deg=placer.own_angle_deg)
