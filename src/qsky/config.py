@@ -60,6 +60,16 @@ class Settings:
     rejects_shown: int = setting(5, "Refused rows and duplicate keys quoted in a message.", 0, 1000)
     votable_bytes_max: int = setting(GIB, "Largest VOTable read; it is held in memory whole.", 1024, 1 << 50)
     http_seconds_max: float = setting(600.0, "Seconds a download may stay silent before it fails.", 0.1, 1e6)
+    load_unit_bytes_target: int = setting(
+        256 * MIB, "Bytes of sources, or of rows, in one unit of a load that is spread over workers.", 16, 1 << 50
+    )
+    load_unit_attempts_max: int = setting(3, "Times a unit of a load is tried, each time on another worker.", 1, 100)
+    load_unit_seconds_max: float = setting(
+        0.0, "Seconds after which a unit of a load is tried on a second worker, too; 0 means never.", 0, 1e6
+    )
+    placement_order: int = setting(
+        3, "HEALPix order of the smallest patch of sky whose parts lie together on a worker.", 0, 8
+    )
     # -- history
     revisions_kept: int = setting(10, "Revisions vacuum always keeps.", 1, 1 << 30)
     revisions_kept_days: float = setting(7.0, "Days for which vacuum keeps every revision.", 0, 1e6)

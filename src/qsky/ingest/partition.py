@@ -104,7 +104,8 @@ class Here:
         scratch = work.store.path(scratch_path(work.id))
         runs = Runs(scratch / "rows", held_bytes_max=work.settings.load_memory_bytes_max // 2)
         batches = batches_of(sources, table, work.settings, work.rejects, work.listener)
-        counts = sort_into(runs, batches, placer, work.settings)
+        counted = table.kind is Kind.DIRECTOR and not table.tiling
+        counts = sort_into(runs, batches, placer, work.settings, counted=counted)
         work.rejects.finish()
         self._source = runs.ranges()
         told = tuple(source.told() for source in sources.files)
@@ -154,15 +155,17 @@ def ends_of(base: Revision, table: Table) -> Ends:
     return tuple((director, key) for director, key in found if director is not None)
 
 
-def sort_into(runs: Runs, batches: Iterator[pa.RecordBatch], placer: Placer, settings: Settings) -> CountMap:
-    """Place, sort and write every batch, a few at a time on all cores, while the next ones are read; a director's cells."""
+def sort_into(
+    runs: Runs, batches: Iterator[pa.RecordBatch], placer: Placer, settings: Settings, *, counted: bool
+) -> CountMap:
+    """Place, sort and write every batch, a few at a time on all cores, while the next ones are read; the cells `counted`."""
     counts = CountMap(settings.tiling_order_max)
 
     def place_and_write(number: int, batch: pa.RecordBatch) -> Ints:
         return runs.add(number, placer.place(batch))
 
     for cells in _ahead(place_and_write, batches, settings.cores):
-        if placer.table.kind is Kind.DIRECTOR:
+        if counted:
             counts.add(cells)
     return counts
 

@@ -141,6 +141,11 @@ class Runs:
         with self._lock:
             return [run for _, run in sorted(self._runs.items())]
 
+    def written(self) -> list[WrittenRun]:
+        """The runs, all on disk; only where none may be held."""
+        assert self.held_bytes_max == 0
+        return [run for run in self.runs() if isinstance(run, WrittenRun)]
+
     def ranges(self) -> Ranges:
         """All rows, when all are added."""
         return Ranges(self.runs(), self.by, self.rows, self.bytes)
