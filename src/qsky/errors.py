@@ -32,6 +32,9 @@ _CODES: Final = (
     Code("bad-name", "usage", "A database or table name Qsky cannot use."),
     Code("bad-setting", "usage", "A setting has a value outside its bounds."),
     Code("no-picture", "usage", "No picture, or not the one asked for, can be drawn of the columns of the answer."),
+    Code(
+        "bad-arrangement", "usage", "What a cluster is made of could not keep its data consistent; it does not start."
+    ),
     Code("not-installed", "usage", "An optional package is needed for this and is not installed."),
     # -- data: the input cannot be loaded as it is; the old revision is untouched
     Code("no-input", "data", "A source file, folder or address does not exist or holds nothing to load."),

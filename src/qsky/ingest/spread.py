@@ -8,6 +8,7 @@ coordinator or any worker has died. Called by whoever wires a cluster, through `
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,7 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from qsky.catalog import layout
+from qsky.catalog.lease import live_leases
 from qsky.catalog.model import HEALPIX_COLUMN, Table
+from qsky.catalog.settle import note_placed_elsewhere
 from qsky.catalog.snapshot import Tiling
 from qsky.catalog.store import Catalog, read_tiling
 from qsky.config import Settings
@@ -30,6 +33,7 @@ from qsky.ingest.load import load
 from qsky.ingest.partition import Ends, Placed, Sources, Work
 from qsky.ingest.parts import PartRow, PartWriter
 from qsky.ingest.patches import bundles, patch_starts
+from qsky.ingest.publish import discard
 from qsky.ingest.record import LoadRecord
 from qsky.ingest.request import LoadRequest
 from qsky.ingest.runs import ints_of
@@ -92,10 +96,19 @@ def spread_load(
         )
     spread = Spread(cluster)
     report = load(catalog, request, settings, listener, partition=spread, resumed=unfinished[-1] if resume else "")
-    for done in (spread.load, *(unfinished if resume else ())):
+    _forget(catalog, cluster, request, spread.load, settings)
+    return report
+
+
+def _forget(catalog: Catalog, cluster: LoadCluster, request: LoadRequest, load: str, settings: Settings) -> None:
+    """Remove what a load that is published left behind, and what loads of the same table did that nobody goes on with."""
+    store, current = catalog.store(request.database), catalog.revision(request.database)
+    at_work = {lease.load for lease in live_leases(store, settings.lease_seconds, time.time())}
+    for done in {load, *cluster.record.unfinished(request.database, request.table)} - at_work:
+        if done != load:
+            discard(catalog, current, done)
         cluster.exchange.forget(done)
         cluster.record.forget(done)
-    return report
 
 
 def _refuse_unready(cluster: LoadCluster) -> None:
@@ -155,6 +168,7 @@ class Spread:
         """Every new part has its number of copies, or there is no revision."""
         if self.cluster.replicate is not None:
             self.cluster.replicate([self._staged(work, path) for path in paths], self.cluster.replicas)
+            note_placed_elsewhere(work.store, work.id, [path.rsplit("/", 1)[-1] for path in paths])
 
     def _staged(self, work: Work, path: str) -> StagedPart:
         host = self._hosts.get(path.rsplit("/", 1)[-1], "")
