@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from qsky.catalog import layout
-from qsky.events import Event, LoadReport, silent
+from qsky.events import LoadReport, silent
 from qsky.fragment import LoadUnit, UnitOutcome
 from qsky.ingest.exchange import FolderExchange
 from qsky.ingest.processes import ProcessCarrier
@@ -51,7 +51,8 @@ class Inline:
 
     def submit(self, unit: LoadUnit, avoid: frozenset[str]) -> Future[UnitOutcome]:
         self.sent.append(unit)
-        host = next(host for host in ("w0", "w1", "w2", "w3") if host not in avoid)
+        hosts = [host for host in ("w0", "w1", "w2") if host not in avoid]
+        host = hosts[len(self.sent) % len(hosts)]
         future: Future[UnitOutcome] = Future()
         try:
             self.before(unit)
@@ -116,8 +117,3 @@ def _plain(table: Any) -> Any:
 
 def _sorted(rows: pa.Table) -> pa.Table:
     return rows.sort_by([(name, "ascending") for name in rows.column_names]) if rows.num_rows else rows
-
-
-def told(events: list[Event]) -> list[str]:
-    """What was said, in order."""
-    return [getattr(event, "message", getattr(event, "stage", "")) for event in events]

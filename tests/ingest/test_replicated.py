@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +18,17 @@ from qsky.catalog.model import Kind
 from qsky.catalog.store import Catalog
 from qsky.errors import QskyError
 from qsky.ingest.compact import compact
+from qsky.ingest.exchange import FolderExchange
 from qsky.ingest.export import export
 from qsky.ingest.load import load
+from qsky.ingest.record import FolderRecord
 from qsky.ingest.request import LoadRequest
-from qsky.ingest.spread import StagedPart
+from qsky.ingest.spread import LoadCluster, StagedPart
+from qsky.ingest.units import Ground
 from qsky.ingest.verify import verify
 from qsky.storage.store import Store
 from tests.ingest.loaded import Root, refused, stars, visits
-from tests.ingest.spreading import Inline, SpreadRoot
+from tests.ingest.spreading import Inline, SharedGround, SpreadRoot
 from tests.ingest.test_spread import SMALL, sources
 
 HOSTS = ("w0", "w1", "w2")
@@ -67,20 +70,34 @@ class Disks:
         raise QskyError("damaged", f"No host has {name}.")
 
 
-class Apart(Inline):
+@dataclass(frozen=True)
+class ApartGround(SharedGround):
     """Units stage their parts on the disk of their host."""
 
     disks: Disks
 
-    def submit(self, unit, avoid):  # type: ignore[no-untyped-def]
-        ground, self.hosts = self.ground, getattr(self, "hosts", 0) + 1
-        host = HOSTS[self.hosts % len(HOSTS)]
-        disks = self.disks
-        self.ground = lambda _: replace(ground(host), staging=lambda name: disks.staging(host, name))  # type: ignore[assignment, return-value]
-        try:
-            return super().submit(unit, avoid)
-        finally:
-            self.ground = ground
+    def __call__(self, host: str) -> Ground:
+        return replace(super().__call__(host), staging=lambda database: self.disks.staging(host, database))
+
+
+@dataclass
+class ReplicatedRoot(SpreadRoot):
+    """A root whose parts lie on three hosts."""
+
+    disks: Disks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.disks = Disks(self.folder / "disks", self.folder / "root")
+        self.catalog = Catalog(self.folder / "root", create=True, storage="replicated", fetch=self.disks.fetch)
+        self.inline = Inline(ApartGround(self.folder / "root", self.folder / "exchange", self.disks))
+        self.cluster = LoadCluster(
+            self.inline,
+            FolderExchange(self.folder / "exchange"),
+            FolderRecord(self.folder / "record"),
+            replicas=2,
+            replicate=self.disks.replicate,
+            staged=self.disks.staged,
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -90,31 +107,8 @@ def without_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def disks(tmp_path: Path) -> Disks:
-    return Disks(tmp_path / "disks", tmp_path / "root")
-
-
-@pytest.fixture
-def root(tmp_path: Path, disks: Disks) -> SpreadRoot:
-    Catalog(tmp_path / "root", create=True, storage="replicated", fetch=disks.fetch)
-    made = SpreadRoot.__new__(SpreadRoot)
-    made.folder, made.settings, made.database = tmp_path, SMALL, "sky"
-    made.catalog = Catalog(tmp_path / "root", fetch=disks.fetch)
-    shared = SpreadRoot.__post_init__
-    assert shared is not None
-    made.inline = Apart(made.ground)
-    made.inline.disks = disks
-    other = SpreadRoot(_made(tmp_path / "shared"), SMALL)
-    made.cluster = replace(
-        other.cluster, carrier=made.inline, replicas=2, replicate=disks.replicate, staged=disks.staged
-    )
-    made.cluster = replace(made.cluster, exchange=type(other.cluster.exchange)(tmp_path / "exchange"))
-    return made
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def root(tmp_path: Path) -> ReplicatedRoot:
+    return ReplicatedRoot(tmp_path, SMALL)
 
 
 def star(root: Root, count: int = 400, first: int = 0, **asked: object) -> LoadRequest:
@@ -123,7 +117,7 @@ def star(root: Root, count: int = 400, first: int = 0, **asked: object) -> LoadR
     return LoadRequest("sky", "star", Kind.DIRECTOR, files, **values)  # type: ignore[arg-type]
 
 
-def test_a_root_without_parts(root: SpreadRoot, disks: Disks, tmp_path: Path) -> None:
+def test_a_root_without_parts(root: ReplicatedRoot, tmp_path: Path) -> None:
     """Director, child with orphans, an append that places them; verified, exported; no part in the root itself."""
     root.loaded(star(root))
     keys = np.arange(350, 450)
@@ -137,13 +131,13 @@ def test_a_root_without_parts(root: SpreadRoot, disks: Disks, tmp_path: Path) ->
     assert exported.rows == 450
     files = [pq.ParquetFile(path).read() for path in sorted((tmp_path / "copy").rglob("star/**/Npix=*/*.parquet"))]
     assert sorted(id_ for file in files for id_ in file["id"].to_pylist()) == list(range(450))
-    names = [path.name for path in disks.folder.rglob("parts/**/*.parquet")]
+    names = [path.relative_to(root.disks.folder).parts[1:] for path in root.disks.folder.rglob("parts/**/*.parquet")]
     assert all(names.count(name) == 2 for name in set(names))
-    (disks.folder / "w0" / "parts").rename(disks.folder / "w0" / "gone")
+    (root.disks.folder / "w0" / "parts").rename(root.disks.folder / "w0" / "gone")
     assert verify(root.catalog, "sky", SMALL).problems == [], "any replica will do"
 
 
-def test_no_revision_without_replicas(root: SpreadRoot) -> None:
+def test_no_revision_without_replicas(root: ReplicatedRoot) -> None:
     root.cluster = replace(root.cluster, replicas=4)
     with refused("replicas-missing"):
         root.loaded(star(root))
@@ -154,7 +148,7 @@ def test_no_revision_without_replicas(root: SpreadRoot) -> None:
     assert len(root.inline.sent) > sent
 
 
-def test_what_would_lie_in_the_root_only_is_not_published(root: SpreadRoot) -> None:
+def test_what_would_lie_in_the_root_only_is_not_published(root: ReplicatedRoot) -> None:
     with refused("replicas-missing"):
         load(root.catalog, star(root), SMALL)
     root.loaded(star(root))
@@ -164,14 +158,14 @@ def test_what_would_lie_in_the_root_only_is_not_published(root: SpreadRoot) -> N
     assert root.catalog.revision("sky").number == 2
 
 
-def test_the_root_remembers_its_mode(root: SpreadRoot, disks: Disks, tmp_path: Path) -> None:
+def test_the_root_remembers_its_mode(root: ReplicatedRoot, tmp_path: Path) -> None:
     assert json.loads((root.catalog.root / "qsky.json").read_bytes())["storage"] == "replicated"
     with refused("bad-arrangement"):
         Catalog(root.catalog.root)
     with refused("bad-arrangement"):
-        Catalog(root.catalog.root, storage="shared", fetch=disks.fetch)
+        Catalog(root.catalog.root, storage="shared", fetch=root.disks.fetch)
     with refused("bad-arrangement"):
-        Catalog(tmp_path / "shared" / "root", storage="replicated", fetch=disks.fetch)
+        Catalog(Root(tmp_path / "other").catalog.root, storage="replicated", fetch=root.disks.fetch)
 
 
 def test_replicas_of_a_shared_root(tmp_path: Path) -> None:

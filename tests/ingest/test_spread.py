@@ -65,20 +65,20 @@ def director(root: Root, rows: pa.Table, files: int = 3, **asked: object) -> Loa
 def test_every_kind_of_table(pair: tuple[Root, SpreadRoot]) -> None:
     """Directors, children with orphans, matches, replicated; appends that place orphans; a replacement."""
     root = pair[0]
-    both(pair, director(root, stars(900)))
-    keys = np.random.default_rng(0).integers(0, 1000, 1500)
+    both(pair, director(root, stars(500)))
+    keys = np.random.default_rng(0).integers(0, 540, 800)
     both(pair, LoadRequest("sky", "det", Kind.CHILD, sources(root, visits(keys), 4), director="star", key="star"))
-    other = stars(400, seed=5).rename_columns(["oid", "ra", "dec", "mag"])
+    other = stars(250, seed=5).rename_columns(["oid", "ra", "dec", "mag"])
     both(
         pair,
         LoadRequest("sky", "galaxy", Kind.DIRECTOR, sources(root, other, 2), key="oid", ra="ra", dec="dec"),
     )
     rng = np.random.default_rng(1)
-    ends = pa.table({"a": rng.integers(0, 950, 600), "b": rng.integers(0, 420, 600)})
+    ends = pa.table({"a": rng.integers(0, 530, 400), "b": rng.integers(0, 260, 400)})
     match = (MatchEnd("star", "a"), MatchEnd("galaxy", "b"))
     both(pair, LoadRequest("sky", "pairs", Kind.MATCH, sources(root, ends, 3), match=match))
     both(pair, LoadRequest("sky", "filter", Kind.REPLICATED, sources(root, pa.table({"f": list("ugrizy")}), 2)))
-    both(pair, LoadRequest("sky", "star", Kind.DIRECTOR, sources(root, stars(60, first=900), 2), mode="append"))
+    both(pair, LoadRequest("sky", "star", Kind.DIRECTOR, sources(root, stars(40, first=500), 2), mode="append"))
     more = visits(np.arange(100, 140))
     both(pair, LoadRequest("sky", "det", Kind.CHILD, sources(root, more, 2), mode="append"))
     both(
