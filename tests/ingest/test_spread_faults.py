@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from tests.ingest.loaded import Root, refused, stars
 from tests.ingest.spreading import Inline, SpreadRoot, assert_same
 from tests.ingest.test_spread import SMALL, sources
 
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
 
 @pytest.fixture(autouse=True)
 def without_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +37,9 @@ def without_waiting_for_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> SpreadRoot:
-    (tmp_path / "spread").mkdir()
-    return SpreadRoot(tmp_path / "spread", SMALL)
+def root() -> Iterator[SpreadRoot]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:  # other processes do wait for disks
+        yield SpreadRoot(Path(folder), SMALL)
 
 
 @pytest.fixture
