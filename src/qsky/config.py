@@ -107,6 +107,13 @@ class Settings:
     xrootd_report_bytes_max: int = setting(65_536, "Longest summary of an XRootD daemon that is read.", 1024, 65_536)
     xrootd_reporters_max: int = setting(4096, "XRootD daemons whose summaries are kept.", 1, 1 << 20)
     certificate_days: int = setting(365, "Days for which certificates that Qsky makes are valid.", 1, 36_500)
+    load_unit_bytes_target: int = setting(
+        256 * MIB, "Bytes of sources, or of rows, in one unit of a load that is spread over workers.", 16, 1 << 50
+    )
+    load_unit_attempts_max: int = setting(3, "Times a unit of a load is tried, each time on another worker.", 1, 100)
+    load_unit_seconds_max: float = setting(
+        0.0, "Seconds after which a unit of a load is tried on a second worker, too; 0 means never.", 0, 1e6
+    )
     # -- history
     revisions_kept: int = setting(10, "Revisions vacuum always keeps.", 1, 1 << 30)
     revisions_kept_days: float = setting(7.0, "Days for which vacuum keeps every revision.", 0, 1e6)

@@ -8,7 +8,8 @@ across versions, a `hint` that says what to do next, and, for SQL, the place in 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
 Family = Literal["usage", "data", "query", "limit", "conflict", "storage", "cluster", "cancelled", "internal"]
 
@@ -31,6 +32,9 @@ _CODES: Final = (
     Code("bad-name", "usage", "A database or table name Qsky cannot use."),
     Code("bad-setting", "usage", "A setting has a value outside its bounds."),
     Code("no-picture", "usage", "No picture, or not the one asked for, can be drawn of the columns of the answer."),
+    Code(
+        "bad-arrangement", "usage", "What a cluster is made of could not keep its data consistent; it does not start."
+    ),
     Code("not-installed", "usage", "An optional package is needed for this and is not installed."),
     # -- data: the input cannot be loaded as it is; the old revision is untouched
     Code("no-input", "data", "A source file, folder or address does not exist or holds nothing to load."),
@@ -60,6 +64,7 @@ _CODES: Final = (
     Code("limit-gather", "limit", "The query would collect more bytes in one place than gather_bytes_max."),
     Code("limit-time", "limit", "The query ran longer than query_seconds_max."),
     Code("limit-memory", "limit", "The query or load needs more memory than memory_bytes_max."),
+    Code("limit-attempts", "limit", "A unit of a load was lost on load_unit_attempts_max workers, one after another."),
     Code("limit-source", "limit", "A source is larger than a reader that holds it whole may take."),
     Code("limit-cache", "limit", "The parts in use at once are larger than cache_bytes_max."),
     # -- conflict: somebody else was first
@@ -72,6 +77,9 @@ _CODES: Final = (
     Code("no-access", "storage", "A file or folder cannot be read or written by this user."),
     Code("not-a-root", "storage", "The folder is not a Qsky root, or is of a format this version does not know."),
     Code("damaged", "storage", "A file of a published revision is missing or damaged; see `qsky verify`."),
+    Code(
+        "replicas-missing", "storage", "New parts could not be given their number of replicas; nothing was published."
+    ),
     Code("read-only", "storage", "The table is attached or the root is read-only."),
     # -- cluster: machines that are not there
     Code("no-cluster", "cluster", "The scheduler, or any worker, was out of reach for cluster_wait_seconds."),
@@ -108,6 +116,11 @@ class QskyError(Exception):
         self.hint = hint
         self.line = line
         self.column = column
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes."""
+        again = partial(QskyError, hint=self.hint, line=self.line, column=self.column)
+        return again, (self.code.name, self.message)
 
     @property
     def exit_status(self) -> int:

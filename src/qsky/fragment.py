@@ -123,3 +123,29 @@ class ReplicaReport:
     epoch: int
     code: str = ""
     message: str = ""
+@dataclass(frozen=True)
+class LoadUnit:
+    """One attempt at one step of a load; `content` is for whoever wired the worker, and nobody between reads it.
+
+    `key` says what is to be done, whoever does it and however often; `attempt` is unique in its load. `prefer` names
+    hosts on which it would best run.
+    """
+
+    load: str
+    stage: str
+    key: str
+    attempt: int
+    content: bytes = field(repr=False)
+    size_bytes: int = 0
+    prefer: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitOutcome:
+    """What one attempt at a unit gave, and on which host; `content` is for the coordinator of the load."""
+
+    key: str
+    attempt: int
+    host: str
+    content: bytes = field(repr=False)
+    seconds: float = 0.0

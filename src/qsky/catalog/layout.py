@@ -23,6 +23,7 @@ REVISIONS: Final = "revisions"
 SIDE: Final = "_qsky"
 STAGING: Final = "_qsky/staging"
 LEASES: Final = "leases"
+PART_SUFFIX: Final = ".parquet"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
@@ -78,7 +79,7 @@ def leaf_folder(order: int, npix: int) -> str:
 
 def part_name(load: str, sequence: int, digest: str) -> str:
     """Unique, never reused, and checkable from itself: `digest` is the start of the file's SHA-256."""
-    return f"{load}-{sequence:06d}-{digest}.parquet"
+    return f"{load}-{sequence:06d}-{digest}{PART_SUFFIX}"
 
 
 def load_of(path: str) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -26,6 +26,8 @@ from qsky.storage.store import Store, fsync_folder, io_errors
 
 if TYPE_CHECKING:
     from qsky.storage.delta import Added
+
+_ELSEWHERE: Final = "elsewhere.txt"
 
 
 def settle(store: Store, revision: Revision) -> list[QskyError]:
@@ -47,7 +49,7 @@ def settle(store: Store, revision: Revision) -> list[QskyError]:
 
 
 def _settle(store: Store, revision: Revision, staging: str) -> list[QskyError]:
-    staged = set(store.names(staging))
+    staged = set(store.names(staging)) | placed_elsewhere(store, revision.load)
     foreign = []
     for table in revision.tables:
         if table.name in revision.changed and table.attached is None:
@@ -58,6 +60,17 @@ def _settle(store: Store, revision: Revision, staging: str) -> list[QskyError]:
     os.rename(store.path(staging), store.path(done))
     store.remove_tree(done)
     return foreign
+
+
+def placed_elsewhere(store: Store, load: str) -> set[str]:
+    """The names of a load's parts that lie under their final names on the disks of workers, not in its staging folder."""
+    name = f"{layout.staging_path(load)}/{_ELSEWHERE}"
+    return set(store.read(name).decode().split()) if store.exists(name) else set()
+
+
+def note_placed_elsewhere(store: Store, load: str, names: Iterable[str]) -> None:
+    """Say, before the revision is made, which of its parts workers have. Raises disk-full, no-access."""
+    store.replace(f"{layout.staging_path(load)}/{_ELSEWHERE}", "\n".join(sorted(names)).encode())
 
 
 @contextmanager
@@ -83,9 +96,11 @@ def _settle_table(
     dataset = layout.dataset_path(table, overlap=overlap)
     rows = [row for name in manifests for row in _manifest_rows(store, name)]
     new = [row for row in rows if row["path"].rsplit("/", 1)[-1] in staged]
-    for row in new:
+    elsewhere = placed_elsewhere(store, revision.load)
+    here = [row for row in new if row["path"].rsplit("/", 1)[-1] not in elsewhere]
+    for row in here:
         store.link(f"{layout.staging_path(revision.load)}/{row['path'].rsplit('/', 1)[-1]}", row["path"])
-    for folder in {store.path(row["path"]).parent for row in new}:
+    for folder in {store.path(row["path"]).parent for row in here}:
         fsync_folder(folder)
     if table.kind is not Kind.REPLICATED:
         _write_side_files(store, revision, table, rows, overlap=overlap)

@@ -18,6 +18,7 @@ from typing import Final
 import pyarrow as pa
 
 from qsky.catalog import layout
+from qsky.catalog.arrangement import Storage, checked_storage, root_file
 from qsky.catalog.lease import is_kept
 from qsky.catalog.model import FORMAT, Revision, Table, revision_from_json
 from qsky.catalog.settle import settle
@@ -112,11 +113,23 @@ def read_parts(store: Store, names: tuple[str, ...], columns: tuple[str, ...]) -
 class Catalog:
     """A root. Safe for several threads; what was read of a revision never changes, so it is kept."""
 
-    def __init__(self, root: Path, *, create: bool = False) -> None:
-        """Raises not-a-root if `root` is no root (with `create`, only if it holds something else)."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        create: bool = False,
+        storage: Storage | None = None,
+        fetch: Callable[[str], Path] | None = None,
+    ) -> None:
+        """`storage` is how parts are to be kept, as the root says if None; of a new root it says it for ever.
+
+        `fetch`, where parts lie on the disks of workers, gives a file with the bytes of a part, named as in the root.
+        Raises not-a-root if `root` is no root (with `create`, only if it holds something else); bad-arrangement.
+        """
         self.root = root.absolute()
         # What must be done with the staged parts of a revision before it may exist: copies on other machines.
         self.replicate: Callable[[Store, Revision], None] | None = None
+        self._fetch = fetch
         self._lock = threading.Lock()
         self._snapshots: OrderedDict[tuple[str, int], DatabaseSnapshot] = OrderedDict()
         marker = Store(self.root)
@@ -131,14 +144,16 @@ class Catalog:
             others = [name for name in marker.names(".") if not name.startswith(ASIDE)]
             if others and not {layout.ROOT_FILE, layout.PUBLIC}.intersection(others):
                 raise QskyError("not-a-root", f"{root} holds other files; Qsky wants a folder of its own.")
-            marker.create(layout.ROOT_FILE, json.dumps({"format": FORMAT}).encode())
-        found = json.loads(marker.read(layout.ROOT_FILE)).get("format")
-        if found != FORMAT:
-            raise QskyError("not-a-root", f"{root} has format {found}; this Qsky knows format {FORMAT}.")
+            marker.create(layout.ROOT_FILE, root_file(storage or "shared"))
+        found = json.loads(marker.read(layout.ROOT_FILE))
+        if found.get("format") != FORMAT:
+            raise QskyError("not-a-root", f"{root} has format {found.get('format')}; this Qsky knows format {FORMAT}.")
+        self.storage = checked_storage(found.get("storage", "shared"), storage, fetches=fetch is not None)
 
     def store(self, database: str) -> Store:
         """The folder of a database that may or may not exist."""
-        return Store(self.root / layout.PUBLIC / database)
+        name, fetch = f"{layout.PUBLIC}/{database}", self._fetch
+        return Store(self.root / name, (lambda part: fetch(f"{name}/{part}")) if fetch is not None else None)
 
     def databases(self) -> list[str]:
         """Names of the databases that have a revision, sorted."""

@@ -7,7 +7,7 @@ For directors and match tables the copies around chunks are collected on the way
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ from qsky.config import Settings
 from qsky.events import Listener, Progress
 from qsky.ingest.overlap import copies_of
 from qsky.ingest.parts import PartRow, PartWriter
-from qsky.ingest.runs import Runs, ints_of
+from qsky.ingest.runs import Ranges, Runs, ints_of
 from qsky.sky.healpix import Ints
 
 ORPHAN_COLUMN: Final = "_qsky_orphan"
 OTHER_END_COLUMN: Final = "_qsky_other_end"
-_LEAF_COLUMN: Final = "_qsky_leaf"
+LEAF_COLUMN: Final = "_qsky_leaf"
 _SPILL_BYTES: Final = 64 << 20
 
 
@@ -80,29 +80,60 @@ def build_parts(
     listener: Listener,
 ) -> Built:
     """Write every row of `source` as parts of `table` in the chunks of `tiling`, and the copies they need."""
-    spill = _Spill(scratch / f"copies-{table.name}")
+    spill = Spill(scratch / f"copies-{table.name}")
+    leaves = leaves_with_rows(source, tiling)
+    parts = write_leaves(source, table, tiling, leaves, writer, spill, settings, listener)
+    overlap = write_copies(spill.runs.ranges(), table, tiling, spill.leaves(), writer, settings, listener)
+    spill.runs.remove()
+    return Built(parts, overlap)
+
+
+def leaves_with_rows(source: RowSource, tiling: Tiling) -> list[int]:
+    """The leaves that hold a row of `source`."""
+    ends = tiling.ends
+    return [leaf for leaf in range(len(tiling)) if source.count(int(tiling.starts[leaf]), int(ends[leaf]))]
+
+
+def write_leaves(
+    source: RowSource,
+    table: Table,
+    tiling: Tiling,
+    leaves: Sequence[int],
+    writer: PartWriter,
+    spill: Spill,
+    settings: Settings,
+    listener: Listener,
+) -> list[PartRow]:
+    """Write the rows of some leaves as parts; the copies they need, for whatever leaf, are left in `spill`."""
     rows_max = _rows_at_a_time(source, settings)
 
     def write_leaf(leaf: int) -> list[PartRow]:
         return _write_leaf(source, table, tiling, leaf, rows_max, writer, spill)
 
-    ends = tiling.ends
-    leaves = [leaf for leaf in range(len(tiling)) if source.count(int(tiling.starts[leaf]), int(ends[leaf]))]
     parts = _in_threads(write_leaf, leaves, settings.cores, listener, f"writing {table.name}")
     spill.flush()
+    return parts
 
-    def write_copies(leaf: int) -> list[PartRow]:
-        rows = spill.runs.rows_of(leaf, leaf + 1)
+
+def write_copies(
+    copies: Ranges,
+    table: Table,
+    tiling: Tiling,
+    leaves: Sequence[int],
+    writer: PartWriter,
+    settings: Settings,
+    listener: Listener,
+) -> list[PartRow]:
+    """Write the copies that go to some leaves, from what `write_leaves` left, as overlap parts."""
+
+    def write_leaf(leaf: int) -> list[PartRow]:
+        rows = copies.rows_of(leaf, leaf + 1)
         assert rows is not None
-        rows = rows.drop_columns([_LEAF_COLUMN])
+        rows = rows.drop_columns([LEAF_COLUMN])
         rows = rows.take(pa.array(np.argsort(ints_of(rows, HEALPIX_COLUMN), kind="stable")))
         return writer.write(rows, table, _leaf_name(tiling, leaf), overlap=True)
 
-    overlap = _in_threads(
-        write_copies, spill.leaves(), settings.cores, listener, f"writing the overlap of {table.name}"
-    )
-    spill.runs.remove()
-    return Built(parts, overlap)
+    return _in_threads(write_leaf, leaves, settings.cores, listener, f"writing the overlap of {table.name}")
 
 
 def _rows_at_a_time(source: RowSource, settings: Settings) -> int:
@@ -112,7 +143,7 @@ def _rows_at_a_time(source: RowSource, settings: Settings) -> int:
 
 
 def _write_leaf(
-    source: RowSource, table: Table, tiling: Tiling, leaf: int, rows_max: int, writer: PartWriter, spill: _Spill
+    source: RowSource, table: Table, tiling: Tiling, leaf: int, rows_max: int, writer: PartWriter, spill: Spill
 ) -> list[PartRow]:
     written = []
     for rows in source.pieces(int(tiling.starts[leaf]), int(tiling.ends[leaf]), rows_max):
@@ -157,11 +188,11 @@ def _leaf_name(tiling: Tiling, leaf: int) -> tuple[int, int]:
     return int(tiling.orders[leaf]), int(tiling.npix[leaf])
 
 
-class _Spill:
+class Spill:
     """Copies on their way: held until there are enough for a run, then on scratch disk, sorted by the leaf they go to."""
 
     def __init__(self, folder: Path) -> None:
-        self.runs = Runs(folder, by=_LEAF_COLUMN)
+        self.runs = Runs(folder, by=LEAF_COLUMN)
         self._held: list[pa.Table] = []
         self._bytes = 0
         self._number = 0
@@ -172,7 +203,7 @@ class _Spill:
         if rows.num_rows == 0:
             return
         with self._lock:
-            self._held.append(rows.append_column(_LEAF_COLUMN, pa.array(leaves, type=pa.int64())))
+            self._held.append(rows.append_column(LEAF_COLUMN, pa.array(leaves, type=pa.int64())))
             self._bytes += rows.nbytes
             self._leaves.update(np.unique(leaves).tolist())
             if self._bytes > _SPILL_BYTES:
@@ -196,7 +227,7 @@ class _Spill:
 
 
 def _in_threads(
-    work: Callable[[int], list[PartRow]], items: list[int], threads: int, listener: Listener, stage: str
+    work: Callable[[int], list[PartRow]], items: Sequence[int], threads: int, listener: Listener, stage: str
 ) -> list[PartRow]:
     """`work` on every item, a few ahead of the listener; the first error stops the rest."""
     results: list[PartRow] = []

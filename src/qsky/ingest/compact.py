@@ -100,7 +100,7 @@ class _Compaction:
             return []
         writer = PartWriter(self.store, self.load, self.settings)
         renewed = replace(table, generation=next_generation(self.store, table))
-        rows = pa.concat_tables([read_rows(self.store.path(path), table, None) for path in parts.paths.to_pylist()])
+        rows = pa.concat_tables([read_rows(self.store.part(path), table, None) for path in parts.paths.to_pylist()])
         return [made_of(self.store, renewed, Built(writer.write(rows, renewed, (0, 0)), []))]
 
     def _parts(self, table: Table, *, overlap: bool = False) -> Parts:
@@ -124,7 +124,7 @@ class _Compaction:
         parts = self._parts(director)
         for at, path in enumerate(parts.paths.to_pylist()):
             counts.add(
-                pq.read_table(self.store.path(path), columns=[HEALPIX_COLUMN], partitioning=None)[
+                pq.read_table(self.store.part(path), columns=[HEALPIX_COLUMN], partitioning=None)[
                     HEALPIX_COLUMN
                 ].to_numpy()
             )
@@ -196,7 +196,7 @@ class PartRows:
         return self.parts.meeting(np.array([start]), np.array([end]))
 
     def _path(self, at: int) -> object:
-        return self.store.path(self.parts.paths[int(at)].as_py())
+        return self.store.part(self.parts.paths[int(at)].as_py())
 
     def _cells(self, at: int, start: int, end: int) -> Ints:
         table = pq.read_table(self._path(at), columns=[HEALPIX_COLUMN], partitioning=None)
@@ -219,5 +219,5 @@ class PartRows:
         """The keys and cells, part by part."""
         for path in self.parts.paths.to_pylist():
             names = [self.table.key, HEALPIX_COLUMN]
-            rows = pq.read_table(self.store.path(path), columns=names, partitioning=None)
+            rows = pq.read_table(self.store.part(path), columns=names, partitioning=None)
             yield rows[self.table.key], rows[HEALPIX_COLUMN].to_numpy()

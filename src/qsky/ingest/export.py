@@ -44,13 +44,14 @@ def export(
     if opened.table.attached is not None:
         raise QskyError("read-only", f"{database}.{table} is attached; copy it from {opened.table.attached.address}.")
     with leased(catalog.store(opened.database), Lease(revision=opened.revision), settings.lease_seconds):
-        return _Export(opened, snapshot.revision, Store(folder), listener).run()
+        return _Export(opened, snapshot.revision, snapshot.store, Store(folder), listener).run()
 
 
 @dataclass(frozen=True)
 class _Export:
     opened: TableSnapshot
     revision: Revision
+    source: Store
     target: Store
     listener: Listener
 
@@ -96,6 +97,6 @@ class _Export:
             target = self.target.path(f"{folder or '.'}/{leaf}/{name}")
             with io_errors(str(target)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(f"{self.opened.folder}/{path}", target)
+                shutil.copyfile(self.source.part(path), target)
                 fsync_folder(target.parent)
             self.listener(Progress("export", at + 1, len(parts), "parts"))

@@ -7,31 +7,28 @@ ends a load early leaves only staged files, which it removes itself or vacuum do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from qsky.catalog.lease import Lease, leased
 from qsky.catalog.model import Kind, Provenance, Revision, Table
 from qsky.catalog.snapshot import Tiling
-from qsky.catalog.store import Catalog, read_tiling
-from qsky.catalog.types import arrow_type
+from qsky.catalog.store import Catalog, read_manifest, read_tiling
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.events import Listener, LoadReport, Notice, silent
-from qsky.ingest.build import Built, build_parts
+from qsky.ingest.build import Built
 from qsky.ingest.change import added_to, made_of, replacing
 from qsky.ingest.index import Indexed, build_index
 from qsky.ingest.orphans import Adoption, adopt
+from qsky.ingest.partition import Here, Partition, Placed, Sources, Work, batches_of, ends_of
 from qsky.ingest.parts import PartRow, PartWriter
-from qsky.ingest.place import Placer, rounded_up_arcsec
+from qsky.ingest.place import rounded_up_arcsec
 from qsky.ingest.publish import Change, current_revision, discard, new_load_id, publish, scratch_path
-from qsky.ingest.read import SourceSchema, find_sources, read_batches, read_schema
+from qsky.ingest.read import find_sources, read_schema
 from qsky.ingest.rejects import RejectsWriter
 from qsky.ingest.request import (
     LoadRequest,
@@ -42,24 +39,8 @@ from qsky.ingest.request import (
     merged_columns,
     new_table,
 )
-from qsky.ingest.runs import Runs, ints_of
-from qsky.ingest.source import ReadOptions, SourceFile
-from qsky.ingest.tile import CountMap, tiling_of
-from qsky.sky.healpix import Ints
-from qsky.storage.store import Store
-
-
-@dataclass(frozen=True)
-class _Load:
-    """What every step of one load needs."""
-
-    request: LoadRequest
-    base: Revision
-    store: Store
-    id: str
-    settings: Settings
-    listener: Listener
-    rejects: RejectsWriter
+from qsky.ingest.source import SourceFile
+from qsky.ingest.tile import tiling_of
 
 
 @dataclass(frozen=True)
@@ -70,50 +51,78 @@ class _Staged:
     built: Built
     indexed: Indexed
     adoption: Adoption
+    told: tuple[dict[str, object], ...]
 
 
-def load(catalog: Catalog, request: LoadRequest, settings: Settings, listener: Listener = silent) -> LoadReport:
+def load(
+    catalog: Catalog,
+    request: LoadRequest,
+    settings: Settings,
+    listener: Listener = silent,
+    *,
+    partition: Partition | None = None,
+    resumed: str = "",
+) -> LoadReport:
     """Load sources into a table and publish the revision.
 
+    `partition` does the work between reading and publishing, in this process if None. `resumed` is the load whose
+    units it has on record: it goes on under the same name.
     Raises errors of the families data, usage, conflict and storage; then the database is as it was.
     """
     began = time.monotonic()
     base = current_revision(catalog, request.database)
+    if resumed:
+        _refuse_published(catalog, base, resumed)
     standing = check_request(request, base)
     if standing is None:
         director_of(request, base)
-    identity = new_load_id()
+    identity, partition = resumed or new_load_id(), partition or Here()
     store = catalog.store(request.database)
     rejects_max = settings.rejects_max if request.rejects_max is None else request.rejects_max
     rejects_path = catalog.root / "rejects" / f"{request.database}.{request.table}-{identity}.csv"
     with (
         RejectsWriter(rejects_path, rejects_max, settings.rejects_shown) as rejects,
-        _staging(catalog, base, identity, settings),
+        _staging(catalog, base, identity, settings, kept=partition.resumable),
     ):
-        work = _Load(request, base, store, identity, settings, listener, rejects)
+        work = Work(request, base, store, identity, settings, listener, rejects)
         scratch = store.path(f"{scratch_path(identity)}/sources")
         if request.answer is not None:
-            sources = [request.answer.written(scratch)]
+            files = [request.answer.written(scratch)]
         else:
-            sources = find_sources(request.inputs, scratch, settings, listener, format=request.format)
-        schema, options, table = _shape(work, sources, standing)
-        staged = _stage(work, sources, schema, options, table, standing)
-        revision = publish(catalog, base, _change(work, staged, sources, standing), settings, listener)
+            files = find_sources(request.inputs, scratch, settings, listener, format=request.format)
+        sources, table = _shape(work, files, standing)
+        staged = _stage(work, partition, sources, table, standing)
+        partition.secure(work, _new_parts(work, staged))
+        revision = publish(catalog, base, _change(work, staged, standing), settings, listener)
     return _report(work, staged, revision, time.monotonic() - began)
 
 
+def _refuse_published(catalog: Catalog, base: Revision, load: str) -> None:
+    """A load that died after its commit point is done."""
+    revisions = catalog.history(base.database) if base.number else []
+    published = next((revision for revision in revisions if revision.load == load), None)
+    if published is not None:
+        raise QskyError(
+            "load-conflict",
+            f"The load {load} was published as revision {published.number} of {base.database}; nothing of it is left to do.",
+        )
+
+
 @contextmanager
-def _staging(catalog: Catalog, base: Revision, identity: str, settings: Settings) -> Iterator[None]:
-    """Hold a lease while staging; whatever happens, leave nothing staged that is not published."""
+def _staging(catalog: Catalog, base: Revision, identity: str, settings: Settings, *, kept: bool) -> Iterator[None]:
+    """Hold a lease while staging; whatever happens, leave nothing staged that is not published, unless it is `kept`."""
     store = catalog.store(base.database)
     with leased(store, Lease(load=identity), settings.lease_seconds):
         try:
             yield
-        finally:
-            discard(catalog, base, identity)
+        except BaseException:
+            if not kept:
+                discard(catalog, base, identity)
+            raise
+        discard(catalog, base, identity)
 
 
-def _shape(work: _Load, sources: list[SourceFile], standing: Table | None) -> tuple[SourceSchema, ReadOptions, Table]:
+def _shape(work: Work, files: list[SourceFile], standing: Table | None) -> tuple[Sources, Table]:
     """How to read the sources and the table they make, before any row is read."""
     request, director = work.request, work.request.kind is Kind.DIRECTOR
     options = replace(
@@ -124,49 +133,38 @@ def _shape(work: _Load, sources: list[SourceFile], standing: Table | None) -> tu
         position_required=director,
         key_required=request.kind in (Kind.DIRECTOR, Kind.CHILD),
     )
-    schema = read_schema(sources, options, work.settings)
+    schema = read_schema(files, options, work.settings)
     if standing is None:
         ra, dec = (schema.ra or "", schema.dec or "") if director else (request.ra, request.dec)
-        return schema, options, new_table(request, schema.columns, ra, dec, work.base, work.store, work.settings)
-    columns = merged_columns(standing, schema.columns, {source.format for source in sources})
+        table = new_table(request, schema.columns, ra, dec, work.base, work.store, work.settings)
+        return Sources(files, schema, options), table
+    columns = merged_columns(standing, schema.columns, {file.format for file in files})
     types = {c.name.lower(): c.type for c in columns}
     spelled = {c.name: types[c.name.lower()] for c in schema.columns if types[c.name.lower()] != c.type}
     if spelled:
         options = replace(options, types={**spelled, **options.types})
-        schema = read_schema(sources, options, work.settings)
-    return schema, options, replace(standing, columns=columns)
+        schema = read_schema(files, options, work.settings)
+    return Sources(files, schema, options), replace(standing, columns=columns)
 
 
-def _stage(
-    work: _Load,
-    sources: list[SourceFile],
-    schema: SourceSchema,
-    options: ReadOptions,
-    table: Table,
-    standing: Table | None,
-) -> _Staged:
+def _stage(work: Work, partition: Partition, sources: Sources, table: Table, standing: Table | None) -> _Staged:
     """Everything up to the commit point."""
     writer = PartWriter(work.store, work.id, work.settings)
-    batches = read_batches(sources, schema, options, work.settings, work.rejects, work.listener)
-    aligned = (_aligned(batch, table) for batch in batches)
     if table.kind is Kind.REPLICATED:
-        built = Built(_write_replicated(aligned, table, writer), [])
+        # Small by definition, and its parts keep the order of the source: one process reads it.
+        batches = batches_of(sources, table, work.settings, work.rejects, work.listener)
+        built = Built(_write_replicated(batches, table, writer), [])
         work.rejects.finish()
         _refuse_empty(work, built.rows)
-        return _Staged(table, built, Indexed((), True), Adoption())
-    placer = Placer(work.store, table, _ends(work.base, table))
-    scratch = work.store.path(scratch_path(work.id))
-    runs, counts = _sorted_runs(
-        aligned, placer, Runs(scratch / "rows", held_bytes_max=work.settings.load_memory_bytes_max // 2), work
-    )
-    work.rejects.finish()
-    _refuse_empty(work, runs.rows)
-    tiling, table = _tiling(work, table, counts, runs)
+        return _Staged(table, built, Indexed((), True), Adoption(), _told(sources))
+    placed = partition.read(work, sources, table, ends_of(work.base, table))
+    _refuse_empty(work, placed.rows)
+    tiling, table = _tiling(work, table, placed)
     indexed = Indexed((), True)
     if table.kind is Kind.DIRECTOR and table.key:
         # Before the parts are written: a duplicate key should not cost a whole load's time.
         indexed = build_index(
-            partial(_key_columns, runs, table.key),
+            placed.keys,
             work.store,
             table,
             tiling,
@@ -174,82 +172,39 @@ def _stage(
             allow_duplicates=work.request.allow_duplicate_keys,
         )
         _refuse_ambiguous_directors(work, table, indexed)
-    built = build_parts(runs, table, tiling, writer, scratch, work.settings, work.listener)
-    angle_arcsec = max(table.own_angle_arcsec_max, rounded_up_arcsec(placer.own_angle_deg))
+    built = partition.build(work, table, tiling, writer)
+    angle_arcsec = max(table.own_angle_arcsec_max, rounded_up_arcsec(placed.own_angle_deg))
     table = replace(table, key_unique=indexed.unique, own_angle_arcsec_max=angle_arcsec)
     adoption = Adoption()
     if standing is not None and standing.kind is Kind.DIRECTOR:
         adoption = adopt(work.base, standing, indexed.segments, tiling, writer, work.listener)
-    return _Staged(table, built, indexed, adoption)
+    return _Staged(table, built, indexed, adoption, placed.told)
 
 
-def _key_columns(runs: Runs, key: str) -> Iterator[tuple[pa.ChunkedArray, Ints]]:
-    """The keys and cells, run by run."""
-    for run in runs.runs():
-        rows = run.columns([key, runs.by])
-        yield rows[key], ints_of(rows, runs.by)
+def _told(sources: Sources) -> tuple[dict[str, object], ...]:
+    return tuple(file.told() for file in sources.files)
 
 
-def _aligned(batch: pa.RecordBatch, table: Table) -> pa.RecordBatch:
-    """The batch with exactly the table's columns, in its order and types; what is missing is NULL."""
-    places = {name.lower(): at for at, name in enumerate(batch.schema.names)}
-    columns, fields = [], []
-    for column in table.columns:
-        wanted = arrow_type(column.type)
-        at = places.get(column.name.lower())
-        values = pa.nulls(batch.num_rows, wanted) if at is None else batch.column(at)
-        columns.append(values if values.type == wanted else pc.cast(values, wanted))
-        fields.append(pa.field(column.name, wanted))
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+def _new_parts(work: Work, staged: _Staged) -> list[str]:
+    """The paths of every part this load adds, those of the tables written again for its sake among them."""
+    names = [name for table in staged.adoption.tables for name in table.parts + table.overlap_parts]
+    again = [path for name in names for path in read_manifest(work.store, name)["path"].to_pylist()]
+    return [part.path for part in staged.built.parts + staged.built.overlap] + again
 
 
-def _ends(base: Revision, table: Table) -> tuple[tuple[Table, str], ...]:
-    """The directors a table's keys point to."""
-    pairs = [(table.director, table.key)] if table.kind is Kind.CHILD else [(e.director, e.key) for e in table.match]
-    found = [(existing_table(base, name), key) for name, key in pairs]
-    return tuple((director, key) for director, key in found if director is not None)
-
-
-def _sorted_runs(batches: Iterator[pa.RecordBatch], placer: Placer, runs: Runs, work: _Load) -> tuple[Runs, CountMap]:
-    """Place, sort and write every batch, a few at a time on all cores, while the next ones are read."""
-    counts = CountMap(work.settings.tiling_order_max)
-
-    def place_and_write(number: int, batch: pa.RecordBatch) -> Ints:
-        return runs.add(number, placer.place(batch))
-
-    for cells in _ahead(place_and_write, batches, work.settings.cores):
-        if placer.table.kind is Kind.DIRECTOR:
-            counts.add(cells)
-    return runs, counts
-
-
-def _ahead(
-    work: Callable[[int, pa.RecordBatch], Ints], batches: Iterator[pa.RecordBatch], threads: int
-) -> Iterator[Ints]:
-    """`work` on every batch in threads, at most one more than threads at a time, so that memory stays bounded."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="qsky-load") as pool:
-        pending: set[Future[Ints]] = set()
-        for number, batch in enumerate(batches):
-            pending.add(pool.submit(work, number, batch))
-            if len(pending) > threads:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        yield from (future.result() for future in wait(pending).done)
-
-
-def _tiling(work: _Load, table: Table, counts: CountMap, runs: Runs) -> tuple[Tiling, Table]:
+def _tiling(work: Work, table: Table, placed: Placed) -> tuple[Tiling, Table]:
     """The tiling to write into: the one there is, or for a new director one made from its counts."""
     if table.tiling:
         return read_tiling(work.store, table.tiling), table
     settings = work.settings
-    row_bytes = runs.bytes / max(1, runs.rows)
+    row_bytes = placed.bytes / max(1, placed.rows)
     weight = max(1 / settings.chunk_rows_max, row_bytes / settings.chunk_bytes_max)
-    cells, weights = counts.cells()
-    tiling = tiling_of(cells, weights * weight, counts.order)
+    cells, weights = placed.counts.cells()
+    tiling = tiling_of(cells, weights * weight, placed.counts.order)
     return tiling, replace(table, tiling=work.store.create_side_file("tiling", tiling.to_bytes(), "arrow"))
 
 
-def _refuse_empty(work: _Load, rows: int) -> None:
+def _refuse_empty(work: Work, rows: int) -> None:
     if rows == 0:
         raise QskyError(
             "empty-load",
@@ -258,7 +213,7 @@ def _refuse_empty(work: _Load, rows: int) -> None:
         )
 
 
-def _refuse_ambiguous_directors(work: _Load, table: Table, indexed: Indexed) -> None:
+def _refuse_ambiguous_directors(work: Work, table: Table, indexed: Indexed) -> None:
     """Rows of other tables are placed by the key; it may not become ambiguous under them."""
     existing = existing_table(work.base, table.name)
     if existing and not indexed.unique and dependents_of(work.base, existing):
@@ -283,7 +238,7 @@ def _write_replicated(batches: Iterator[pa.RecordBatch], table: Table, writer: P
     return parts
 
 
-def _change(work: _Load, staged: _Staged, sources: list[SourceFile], standing: Table | None) -> Change:
+def _change(work: Work, staged: _Staged, standing: Table | None) -> Change:
     def apply(base: Revision) -> Revision:
         if standing is None:
             table = made_of(work.store, staged.table, staged.built, staged.indexed.segments)
@@ -300,14 +255,14 @@ def _change(work: _Load, staged: _Staged, sources: list[SourceFile], standing: T
         apply=apply,
         writes=frozenset({name, *adopted}),
         reads=frozenset(reads),
-        provenance=_provenance(work, staged, sources),
+        provenance=_provenance(work, staged),
     )
 
 
-def _provenance(work: _Load, staged: _Staged, sources: list[SourceFile]) -> Provenance:
+def _provenance(work: Work, staged: _Staged) -> Provenance:
     options = {k: str(v) for k, v in asdict(work.request.read).items() if v not in (None, "", (), {}, False)}
     return Provenance(
-        sources=tuple(source.told() for source in sources),
+        sources=staged.told,
         rows_accepted=staged.built.rows,
         rows_refused=work.rejects.count,
         rejects_file=str(work.rejects.path) if work.rejects.count else "",
@@ -316,7 +271,7 @@ def _provenance(work: _Load, staged: _Staged, sources: list[SourceFile]) -> Prov
     )
 
 
-def _report(work: _Load, staged: _Staged, revision: Revision, seconds: float) -> LoadReport:
+def _report(work: Work, staged: _Staged, revision: Revision, seconds: float) -> LoadReport:
     built, table = staged.built, revision.table(staged.table.name)
     assert table is not None
     if built.orphan_rows:

@@ -66,7 +66,7 @@ def _adopt_child(
     parts = _parts(store, child)
     waiting = np.flatnonzero(parts.orphans)
     paths = parts.paths.take(pa.array(waiting)).to_pylist()
-    rows = pa.concat_tables([read_rows(store.path(path), child, None) for path in paths]).combine_chunks()
+    rows = pa.concat_tables([read_rows(store.part(path), child, None) for path in paths]).combine_chunks()
     places, cells = lookup(store.folder, segments, keys_of(as_key(rows[child.key].combine_chunks(), director)))
     if len(places) == 0:
         return None
@@ -118,7 +118,7 @@ def _adopt_matches(
 
 def _holds(store: Store, path: str, key: str, director: Table, segments: tuple[IndexSegment, ...]) -> bool:
     """Whether a part has one of the new keys."""
-    column = pq.read_table(store.path(path), columns=[key], partitioning=None)[key].combine_chunks().drop_null()
+    column = pq.read_table(store.part(path), columns=[key], partitioning=None)[key].combine_chunks().drop_null()
     return len(lookup(store.folder, segments, keys_of(as_key(column, director)))[0]) > 0
 
 

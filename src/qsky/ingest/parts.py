@@ -59,13 +59,16 @@ class PartRow:
 
 
 class PartWriter:
-    """Writes the parts of one load. Safe for several threads."""
+    """Writes the parts of one load. Safe for several threads.
 
-    def __init__(self, store: Store, load: str, settings: Settings) -> None:
+    Several writers of one load number their parts from different `first` ones, so that no two ever share a name.
+    """
+
+    def __init__(self, store: Store, load: str, settings: Settings, first: int = 0) -> None:
         self.store = store
         self.load = load
         self.settings = settings
-        self._sequence = itertools.count()
+        self._sequence = itertools.count(first)
         self._lock = threading.Lock()
         self._encodings: dict[str, _Encoding] = {}
         with io_errors("the staging folder"):

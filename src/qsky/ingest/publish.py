@@ -21,7 +21,7 @@ from uuid import uuid4
 from qsky.catalog import layout
 from qsky.catalog.lease import assure
 from qsky.catalog.model import Provenance, Revision, Table
-from qsky.catalog.settle import settle
+from qsky.catalog.settle import placed_elsewhere, settle
 from qsky.catalog.store import Catalog, read_revision
 from qsky.config import Settings
 from qsky.errors import QskyError
@@ -84,6 +84,7 @@ def publish(catalog: Catalog, start: Revision, change: Change, settings: Setting
         _make_staging_durable(store, change.load)
         if catalog.replicate is not None:
             catalog.replicate(store, revision)
+        _refuse_unplaced(store, change)
         assure(store, change.load)
         if store.create(layout.revision_path(revision.number), content):
             _settle_or_tell(store, revision, listener)
@@ -93,6 +94,20 @@ def publish(catalog: Catalog, start: Revision, change: Change, settings: Setting
         f"Other loads published {settings.publish_attempts_max} revisions of {start.database} while this one tried to.",
         hint="Try again when the database is quieter.",
     )
+
+
+def _refuse_unplaced(store: Store, change: Change) -> None:
+    """Where parts belong on the disks of workers, none may be published that lies only here. Raises replicas-missing."""
+    if store.fetch is None:
+        return
+    staged = {name for name in store.names(layout.staging_path(change.load)) if name.endswith(layout.PART_SUFFIX)}
+    unplaced = staged - placed_elsewhere(store, change.load)
+    if unplaced:
+        raise QskyError(
+            "replicas-missing",
+            f"{len(unplaced)} new parts of this {change.operation} have no replicas on workers, so it was not published.",
+            hint="Run it on the cluster, which gives new parts their replicas first.",
+        )
 
 
 def _make_staging_durable(store: Store, load: str) -> None:

@@ -48,6 +48,10 @@ class SourceSchema:
     tables: tuple[RawTable, ...]
     targets: tuple[Target, ...]
 
+    def of(self, places: Sequence[int]) -> SourceSchema:
+        """The same columns, for some of the sources."""
+        return replace(self, tables=tuple(self.tables[at] for at in places), rows=None)
+
 
 def read_schema(sources: Sequence[SourceFile], options: ReadOptions, settings: Settings) -> SourceSchema:
     """The union of the sources' columns; one that a file lacks is NULL there.

@@ -93,9 +93,9 @@ def matches_placed_again(
     runs = Runs(scratch / f"rows-{table.name}", held_bytes_max=settings.load_memory_bytes_max // 2)
     numbers = itertools.count()
     for path in parts.paths.to_pylist():
-        rows = read_rows(store.path(path), table, None).drop_columns([HEALPIX_COLUMN])
+        rows = read_rows(store.part(path), table, None).drop_columns([HEALPIX_COLUMN])
         for batch in rows.to_batches(max_chunksize=settings.load_batch_rows):
             runs.add(next(numbers), placer.place(batch))
-    built = build_parts(runs, table, tiling, writer, scratch, settings, listener)
+    built = build_parts(runs.ranges(), table, tiling, writer, scratch, settings, listener)
     runs.remove()
     return replace(built, own_angle_deg=placer.own_angle_deg)

@@ -6,6 +6,9 @@ Never decides whether a row is good; only whether there are too many bad ones.
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
@@ -41,15 +44,26 @@ class RejectsWriter:
 
     def add(self, file: str, line: int, reason: str, text: str, *, unit: str = "line") -> None:
         """Note one refused row; `line` counts from 1 and is a line of the file or, with `unit` row, a row number."""
+        self._open()
+        self._writer.writerow((file, line, reason, text[:_TEXT_LETTERS_MAX]))
+        self.count += 1
+        if len(self.examples) < self.rejects_shown:
+            self.examples.append(f"{file} {unit} {line}: {reason}")
+
+    def add_all(self, content: str, count: int, examples: Sequence[str]) -> None:
+        """Take over what another one wrote: `content` of its file, of `count` refused rows."""
+        self._open()
+        for line in islice(csv.reader(io.StringIO(content, newline="")), 1, None):
+            self._writer.writerow(line)
+        self.count += count
+        self.examples += examples[: self.rejects_shown - len(self.examples)]
+
+    def _open(self) -> None:
         if self._file is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("w", newline="", encoding="utf-8")
             self._writer = csv.writer(self._file)
             self._writer.writerow(("file", "line", "reason", "text"))
-        self._writer.writerow((file, line, reason, text[:_TEXT_LETTERS_MAX]))
-        self.count += 1
-        if len(self.examples) < self.rejects_shown:
-            self.examples.append(f"{file} {unit} {line}: {reason}")
 
     def add_uncounted(self, rows: int) -> None:
         """Count refused rows beyond those worth writing down; only after `room` has said that there is none."""

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from qsky.storage.store import io_errors
 
 # A range reads up to two batches of each run too much; a batch costs some microseconds.
 _BATCH_ROWS: Final = 2048
+_MAGIC_BYTES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,18 @@ class HeldRun:
 
 @dataclass(frozen=True)
 class WrittenRun:
-    """One sorted run on scratch disk, `by` its sorted column, and the first value of each of its batches."""
+    """One sorted run on scratch disk, `by` its sorted column, and the first value of each of its batches.
+
+    `offsets` are where the batches begin in the file, and where the last one ends.
+    """
 
     path: Path
     by: str
     firsts: Ints
+    offsets: Ints
 
     def slice(self, start: int, end: int) -> pa.Table:
-        low, high = self._batches(start, end)
+        low, high = batches_meeting(self.firsts, start, end)
         with pa.OSFile(str(self.path)) as file:
             reader = pa.ipc.open_file(file)
             rows = pa.Table.from_batches([reader.get_batch(at) for at in range(low, high)], reader.schema)
@@ -63,12 +68,7 @@ class WrittenRun:
         return rows.slice(first, last - first)
 
     def marks(self, start: int, end: int) -> Ints:
-        return self.firsts[slice(*self._batches(start, end))]
-
-    def _batches(self, start: int, end: int) -> tuple[int, int]:
-        """The batches that may have a row of the range; equal values may have begun one batch earlier."""
-        low = max(0, int(np.searchsorted(self.firsts, start, side="left")) - 1)
-        return low, int(np.searchsorted(self.firsts, end, side="left"))
+        return self.firsts[slice(*batches_meeting(self.firsts, start, end))]
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         with pa.OSFile(str(self.path)) as file:
@@ -77,19 +77,34 @@ class WrittenRun:
             return pa.ipc.open_file(file, options=options).read_all()
 
 
-Run = HeldRun | WrittenRun
+class Run(Protocol):
+    """Rows sorted by one column, wherever they lie."""
+
+    def slice(self, start: int, end: int) -> pa.Table:
+        """The rows whose sorted column lies in the half-open range."""
+        ...
+
+    def marks(self, start: int, end: int) -> Ints:
+        """The sorted column of about one row in `_BATCH_ROWS` of the range, of at least one if there may be any."""
+        ...
+
+
+def batches_meeting(firsts: Ints, start: int, end: int) -> tuple[int, int]:
+    """The batches, by their first values, that may have a row of the range; equal values may have begun one earlier."""
+    low = max(0, int(np.searchsorted(firsts, start, side="left")) - 1)
+    return low, int(np.searchsorted(firsts, end, side="left"))
 
 
 @dataclass
 class Runs:
-    """All runs of one load. `add` may be called from several threads; reading starts when all are added."""
+    """The runs of a load as they are made. `add` may be called from several threads; reading starts when all are added."""
 
     folder: Path
     by: str = HEALPIX_COLUMN
     held_bytes_max: int = 0
     rows: int = 0
     bytes: int = 0
-    _runs: dict[int, Run] = field(default_factory=dict)
+    _runs: dict[int, HeldRun | WrittenRun] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, number: int, rows: pa.RecordBatch) -> Ints:
@@ -114,21 +129,52 @@ class Runs:
         with io_errors(path.name):
             self.folder.mkdir(parents=True, exist_ok=True)
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-                writer.write_table(pa.Table.from_batches([rows]), max_chunksize=_BATCH_ROWS)
-        return WrittenRun(path, self.by, values[::_BATCH_ROWS].copy())
+                # The schema is written with the first batch, after the eight letters every such file begins with.
+                offsets = [_MAGIC_BYTES + rows.schema.serialize().size]
+                for first in range(0, rows.num_rows, _BATCH_ROWS):
+                    writer.write_batch(rows.slice(first, _BATCH_ROWS))
+                    offsets.append(sink.tell())
+        return WrittenRun(path, self.by, values[::_BATCH_ROWS].copy(), np.array(offsets))
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[HeldRun | WrittenRun]:
         """The runs in the order of their numbers."""
         with self._lock:
             return [run for _, run in sorted(self._runs.items())]
 
+    def written(self) -> list[WrittenRun]:
+        """The runs, all on disk; only where none may be held."""
+        assert self.held_bytes_max == 0
+        return [run for run in self.runs() if isinstance(run, WrittenRun)]
+
+    def ranges(self) -> Ranges:
+        """All rows, when all are added."""
+        return Ranges(self.runs(), self.by, self.rows, self.bytes)
+
+    def remove(self) -> None:
+        """Let go of everything; the folder is scratch and goes with the load's."""
+        self._runs.clear()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """The rows of several runs by ranges of the column they are sorted by: what `build` reads from.
+
+    `rows` and `bytes` say how much all of them hold; `runs` are in the order they were read.
+    """
+
+    runs: Sequence[Run]
+    by: str
+    rows: int
+    bytes: int
+
     def count(self, start: int, end: int) -> int:
         """About how many rows a range holds, never less; 0 only if it has none."""
-        return sum(_BATCH_ROWS * len(run.marks(start, end)) for run in self.runs())
+        return sum(_BATCH_ROWS * len(run.marks(start, end)) for run in self.runs)
 
     def rows_of(self, start: int, end: int) -> pa.Table | None:
         """All rows of a range, sorted, rows of one value in the order they were read; None if there are none."""
-        slices = [piece for run in self.runs() if (piece := run.slice(start, end)).num_rows]
+        slices = [piece for run in self.runs if (piece := run.slice(start, end)).num_rows]
         if not slices:
             return None
         if len(slices) == 1:
@@ -138,18 +184,13 @@ class Runs:
 
     def pieces(self, start: int, end: int, rows_max: int) -> Iterator[pa.Table]:
         """The rows of a range in pieces of about `rows_max` rows, cut where the sorted column changes its value."""
-        marks = np.sort(np.concatenate([run.marks(start, end) for run in self.runs()]))
+        marks = np.sort(np.concatenate([run.marks(start, end) for run in self.runs]))
         step = max(1, rows_max // _BATCH_ROWS)
         inner = marks[step::step]
         cuts = np.unique(np.concatenate(([start], inner[(inner > start) & (inner < end)], [end])))
         for low, high in zip(cuts[:-1], cuts[1:], strict=True):
             if (rows := self.rows_of(int(low), int(high))) is not None:
                 yield rows
-
-    def remove(self) -> None:
-        """Let go of everything; the folder is scratch and goes with the load's."""
-        self._runs.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def ints_of(rows: pa.RecordBatch | pa.Table, name: str) -> Ints:

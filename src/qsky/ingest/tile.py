@@ -35,7 +35,12 @@ class CountMap:
         """Count rows by their sorted cells."""
         if len(cells_29) == 0:
             return
-        cells, counts = _counted(cells_29 >> (2 * (ORDER_MAX - self.order)))
+        self.add_counted(*_counted(cells_29 >> (2 * (ORDER_MAX - self.order))))
+
+    def add_counted(self, cells: Ints, counts: Ints | Weights) -> None:
+        """Add what each of some sorted cells of this order holds; none twice."""
+        if len(cells) == 0:
+            return
         pages, lengths = _counted(cells >> self._page_bits)
         ends = np.cumsum(lengths)
         for page, low, high in zip(pages.tolist(), (ends - lengths).tolist(), ends.tolist(), strict=True):

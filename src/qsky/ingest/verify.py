@@ -134,7 +134,11 @@ class _Check:
 
     def _read_part(self, parts: Parts, at: int, tiling: Tiling | None) -> tuple[Ints, str]:
         name = parts.paths[at].as_py()
-        path, nothing = self.store.path(name), np.empty(0, dtype=np.int64)
+        nothing = np.empty(0, dtype=np.int64)
+        try:
+            path = self.store.part(name)
+        except QskyError as error:
+            return nothing, f"the part {name} cannot be had: {error.message}"
         if not path.exists():
             return nothing, f"the part {name} is missing"
         if path.stat().st_size != parts.bytes[at]:
@@ -169,7 +173,7 @@ class _Check:
             wanted.append(np.stack([leaves, own[rows]]))
         found = []
         for at, path in enumerate(overlap.paths.to_pylist()):
-            own = pq.read_table(self.store.path(path), columns=[HEALPIX_COLUMN], partitioning=None)[
+            own = pq.read_table(self.store.part(path), columns=[HEALPIX_COLUMN], partitioning=None)[
                 HEALPIX_COLUMN
             ].to_numpy()
             leaf = tiling.leaf_of(overlap.leaf_starts[at : at + 1])
@@ -185,7 +189,7 @@ class _Check:
         if entries != self.table.rows:
             self._problem(f"the index has {entries} keys for {self.table.rows} rows")
         for path in parts.paths.to_pylist():
-            rows = pq.read_table(self.store.path(path), columns=[self.table.key, HEALPIX_COLUMN], partitioning=None)
+            rows = pq.read_table(self.store.part(path), columns=[self.table.key, HEALPIX_COLUMN], partitioning=None)
             places, found = lookup(self.store.folder, self.table.index, keys_of(rows[self.table.key]))
             right = np.zeros(rows.num_rows, dtype=bool)
             right[places[found == rows[HEALPIX_COLUMN].to_numpy()[places]]] = True
@@ -201,7 +205,7 @@ class _Check:
             self._problem(f"its director {self.table.director} is gone")
             return
         for at, path in enumerate(parts.paths.to_pylist()):
-            rows = pq.read_table(self.store.path(path), columns=[self.table.key, HEALPIX_COLUMN], partitioning=None)
+            rows = pq.read_table(self.store.part(path), columns=[self.table.key, HEALPIX_COLUMN], partitioning=None)
             keys = keys_of(as_key(rows[self.table.key].combine_chunks(), director))
             places, found = lookup(self.store.folder, director.index, keys)
             if parts.orphans[at]:

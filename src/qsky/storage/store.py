@@ -11,9 +11,9 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -26,12 +26,21 @@ ASIDE: Final = ".new-"  # how files begin that have not got their name yet; what
 
 @dataclass(frozen=True)
 class Store:
-    """The folder of one database, or of a whole root."""
+    """The folder of one database, or of a whole root.
+
+    `fetch`, if parts may lie elsewhere, gives a file of this machine with the bytes of a part of a published revision.
+    """
 
     folder: Path
+    fetch: Callable[[str], Path] | None = field(default=None, compare=False, repr=False)
 
     def path(self, name: str) -> Path:
         return self.folder / name
+
+    def part(self, name: str) -> Path:
+        """A file that holds a part: its own if it lies here, else one that was fetched. Raises what fetching raises."""
+        path = self.path(name)
+        return path if self.fetch is None or path.exists() else self.fetch(name)
 
     def within(self, name: str) -> Store:
         return Store(self.folder / name)
@@ -89,7 +98,7 @@ class Store:
         with io_errors(target):
             make_folders(target_path.parent)
             try:
-                os.link(self.path(source), target_path)
+                os.link(self.part(source), target_path)
             except FileExistsError:
                 return
             except OSError as error:
@@ -101,7 +110,7 @@ class Store:
         handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=target.parent)
         os.close(handle)
         try:
-            shutil.copyfile(self.path(source), aside)
+            shutil.copyfile(self.part(source), aside)
             os.chmod(aside, 0o644)
             fsync_file(Path(aside))
             os.replace(aside, target)
