@@ -123,6 +123,8 @@ class ReplicaReport:
     epoch: int
     code: str = ""
     message: str = ""
+
+
 @dataclass(frozen=True)
 class LoadUnit:
     """One attempt at one step of a load; `content` is for whoever wired the worker, and nobody between reads it.

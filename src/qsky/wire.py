@@ -213,11 +213,19 @@ class Sky:
 
         return write_sky(plan, folder, self.settings, self._listener)
 
-    def load(self, request: LoadRequest) -> LoadReport:
-        """Load files into a table and publish a revision."""
+    def load(self, request: LoadRequest, *, resume: bool = False) -> LoadReport:
+        """Load files into a table and publish a revision; on a cluster, its workers do most of it.
+
+        With `resume` the last load of the table that was interrupted on the cluster goes on.
+        """
         from qsky.ingest.load import load
 
-        return load(self._made(), request, self.settings, self._listener)
+        catalog = self._made()
+        if self._joined is not None and request.answer is None:
+            return self._joined.load(catalog, request, self.settings, self._listener, resume=resume)
+        if resume:
+            raise QskyError("usage", "Only loads on a cluster can be resumed.", hint="Load it without --resume.")
+        return load(catalog, request, self.settings, self._listener)
 
     def attach(self, address: str, database: str, *, table: str | None = None, margin: str | None = None) -> Revision:
         """Make a HATS catalogue readable where it lies, as a table that is called as its name says, or `table`."""

@@ -15,13 +15,13 @@ from qsky.catalog import layout
 from qsky.events import LoadReport, silent
 from qsky.fragment import LoadUnit, UnitOutcome
 from qsky.ingest.exchange import FolderExchange
-from qsky.ingest.processes import ProcessCarrier
 from qsky.ingest.record import FolderRecord
 from qsky.ingest.request import LoadRequest
 from qsky.ingest.spread import LoadCluster, spread_load
 from qsky.ingest.units import Ground, run_unit
 from qsky.storage.store import Store
 from tests.ingest.loaded import Root
+from tests.ingest.processes import ProcessCarrier
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ _Omit = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Leave o
 _Ci = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="Compare without case; repeatable.")]
 _Hdu = Annotated[int | None, typer.Option(help="Which HDU of a FITS file, counted from 0.")]
 _Ddl = Annotated[Path | None, typer.Option(metavar="FILE", help="MySQL's CREATE TABLE of a dump: names, types, case.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="On a cluster: go on with an interrupted load of the table.")]
 _Felis = Annotated[Path | None, typer.Option(metavar="FILE", help="A Felis schema: types, units, texts.")]
 _Format = Annotated[SourceFormat | None, typer.Option(help="Default: found out.")]
 
@@ -124,6 +125,7 @@ def load(
     felis: _Felis = None,
     format: _Format = None,  # noqa: A002 - the option's name
     description: Description = "",
+    resume: _Resume = False,
 ) -> None:
     """Load files into a table and publish a revision."""
     from qsky.catalog.layout import split_name
@@ -147,14 +149,14 @@ def load(
     kind, parent, ends = _role(context.obj, into, director, child_of, match, replicated, append or replace)
     request = LoadRequest(
         *split_name(into),
-        kind=kind,
-        inputs=tuple(inputs),
-        key=key,
-        ra=ra,
-        dec=dec,
-        director=parent,
-        match=ends,
-        mode=mode_of(append, replace),
+        kind,
+        tuple(inputs),
+        key,
+        ra,
+        dec,
+        parent,
+        ends,
+        mode_of(append, replace),
         overlap_arcsec=overlap,
         allow_duplicate_keys=allow_duplicate_keys,
         rejects_max=max_rejects,
@@ -163,7 +165,7 @@ def load(
         collations=dict.fromkeys(ci or (), "ci"),
         description=description,
     )
-    _run_load(context.obj, request)
+    _run_load(context.obj, request, resume)
 
 
 def attach(
@@ -217,10 +219,10 @@ def _role(
     return role_of(into, director=director, child_of=child_of, match=match, replicated=replicated, standing=known)
 
 
-def _run_load(terminal: Terminal, request: LoadRequest) -> None:
+def _run_load(terminal: Terminal, request: LoadRequest, resume: bool) -> None:
     """Load, and say what became of the rows."""
     with terminal.working() as sky:
-        report = sky.load(request)
+        report = sky.load(request, resume=resume)
     for line in report_lines(report):
         terminal.say(line)
 

@@ -1,6 +1,6 @@
 """Many units on their way: at most so many at once, the heaviest first, each tried again elsewhere when it is lost.
 
-A `Carrier` takes one attempt to some worker; the local one is `ingest.processes`, a cluster has its own. Which attempt
+A `Carrier` takes one attempt to some worker; a cluster has its own, and tests one of processes. Which attempt
 at a unit counts is decided by the record alone. Called by `ingest.spread`; does not know what units do.
 """
 

@@ -6,10 +6,11 @@ the scheduler and the workers and know nothing of each other.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,11 @@ from qsky.dispatch.dask import DaskTransport, link_to
 from qsky.dispatch.link import Link
 from qsky.dispatch.transport import Transport
 from qsky.errors import QskyError
+from qsky.events import Listener, LoadReport
 from qsky.fragment import Fragment
+from qsky.ingest.request import LoadRequest
+from qsky.ingest.spread import spread_load
+from qsky.site.loading import cluster_of
 from qsky.site.model import Site, Storage
 from qsky.site.roles import access, certificates
 from qsky.site.wishes import wanted_of, wanted_parts
@@ -96,6 +101,14 @@ class Joined:
         return [ports[holder.port] for holder in holders if holder.port in ports]
 
     # -- loads
+
+    def load(
+        self, catalog: Catalog, request: LoadRequest, settings: Settings, listener: Listener, *, resume: bool
+    ) -> LoadReport:
+        """Load with the workers. Raises what a load raises, and as `link`."""
+        inputs = tuple(name if "://" in name else os.path.abspath(name) for name in request.inputs)
+        request = replace(request, inputs=inputs)
+        return spread_load(catalog, request, settings, cluster_of(self.site, self.link), listener, resume=resume)
 
     def replicate(self, store: Store, revision: Revision) -> None:
         """Bring the staged parts of a revision that is about to be published to as many workers as it asks for.

@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from qsky.config import Settings
 from qsky.dispatch.dask import SchedulerPlace, serve_scheduler
 from qsky.errors import QskyError
+from qsky.site.loading import run_on_worker
 from qsky.site.model import Site, Storage, WorkerNode
 from qsky.site.works import Works
 from qsky.storage.xrootd.daemons import Daemons
@@ -114,18 +115,19 @@ def worker(site: Site, name: str, settings: Settings) -> int:
     node, settings = site.worker(name), container_settings(settings)
     data = site.data(name)
     data.mkdir(parents=True, exist_ok=True)
+    units: dict[str, Callable[[Any], Any]] = {"LoadUnit": partial(run_on_worker, site, name)}
     place = Place(name, data, (str(data),), "127.0.0.1", node.port, f"127.0.0.1:{node.http_port}")
     if site.storage is Storage.SHARED:
         root = Path(site.root)
         shared = Parts(DataFolder(data), from_folder(root), settings, shared=root)
         place = replace(place, folders=(site.root, str(data)))
         try:
-            return serve_worker(site.scheduler, place, certificates(site), settings, shared, None, say)
+            return serve_worker(site.scheduler, place, certificates(site), settings, shared, units, say)
         finally:
             shared.close()
     instance = server_instance(site, node)
     with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
-        orders = Works(replica).by_name()
+        orders = {**Works(replica).by_name(), **units}
         return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, say)
 
 
