@@ -27,6 +27,7 @@ from tests.ingest.loaded import Root, refused, stars
 from tests.ingest.spreading import Inline, SpreadRoot, assert_same
 from tests.ingest.test_spread import SMALL, sources
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -199,7 +200,7 @@ def test_a_coordinator_is_killed_and_the_load_resumed(
     root: SpreadRoot, files: tuple[str, ...], tmp_path: Path, stage: str
 ) -> None:
     command = [sys.executable, "-m", "tests.ingest.coordinator", str(root.folder), *files]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as coordinator:
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as coordinator:
         assert coordinator.stdout is not None
         for line in coordinator.stdout:
             name, done, _ = line.rsplit("|", 2)

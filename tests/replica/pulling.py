@@ -1,4 +1,4 @@
-"""A worker that pulls, receives and deletes the same parts for ever, to be killed: `python pulling.py FOLDER PARTS`."""
+"""A worker that pulls, receives and deletes the same parts for ever, to be killed: `python -m tests.replica.pulling FOLDER`."""
 
 from __future__ import annotations
 

@@ -175,8 +175,8 @@ def test_killed_at_any_moment_no_half_part_is_there(tmp_path: Path) -> None:
     one.replica.close()
     chance = random.Random(3)
     for _ in range(4):
-        command = [sys.executable, str(Path(__file__).with_name("pulling.py")), str(tmp_path)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        command = [sys.executable, "-m", "tests.replica.pulling", str(tmp_path)]
+        with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdout.readline() == b"ready\n"
             sleep(chance.uniform(0, 0.3))
             process.kill()
