@@ -32,6 +32,7 @@ class _Sent:
 
     send: Send
     silent_seconds_max: float
+    bodiless: bool  # the answer to HEAD, whose body the server drops
     started: float = field(default_factory=time.monotonic)
     status: int = 0
     bytes: int = 0
@@ -44,7 +45,7 @@ class _Sent:
         async with asyncio.timeout(self.silent_seconds_max):
             await self.send(message)
         if message["type"] == "http.response.body":
-            self.bytes += len(message.get("body", b""))
+            self.bytes += 0 if self.bodiless else len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
 
 
@@ -62,7 +63,7 @@ class Doorkeeper:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = _Sent(send, self._settings.serve_silent_seconds_max)
+        sent = _Sent(send, self._settings.serve_silent_seconds_max, scope["method"] == "HEAD")
         client = scope["client"][0] if scope.get("client") else "-"
         app = self._refusal(scope, client) or self._app
         self._by_client[client] += 1

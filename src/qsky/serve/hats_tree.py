@@ -218,9 +218,9 @@ class _Catalogue:
 
 
 def _children(names: Iterable[tuple[str, int | None]]) -> tuple[Entry, ...]:
-    """The first steps of paths: files as they are, folders once, with "/" at the end."""
+    """The first steps of paths, each once: files with their sizes, folders (of no size) with "/" at the end."""
     found: dict[str, Entry] = {}
     for name, size in names:
         first, slash, _ = name.partition("/")
-        found.setdefault(first, Entry(f"{first}/") if slash else Entry(first, size))
+        found.setdefault(first, Entry(f"{first}/") if slash or size is None else Entry(first, size))
     return tuple(found[name] for name in sorted(found))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 # Longer numbers are no places in any file, and Python refuses to read very long ones.
-_ONE_RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.IGNORECASE)
+_ONE_RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)

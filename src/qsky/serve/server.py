@@ -35,7 +35,10 @@ class HttpServer:
         _check_tls(options)
         self._log = log
         self._socket = _bound(options)
-        self._scheme = "https" if options.certificate else "http"
+        host, port = self._socket.getsockname()[:2]
+        scheme = "https" if options.certificate else "http"
+        # With the port that was found, if any free one was asked for.
+        self.url: Final = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
         logging.getLogger("uvicorn").handlers[:] = [EventHandler(log, logging.ERROR)]
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -55,12 +58,6 @@ class HttpServer:
                 ssl_keyfile=options.key,
             )
         )
-
-    @property
-    def url(self) -> str:
-        """The address, with the port that was found if any free one was asked for; no "/" at the end."""
-        host, port = self._socket.getsockname()[:2]
-        return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def serve(self) -> None:
         """Serve in a loop of the caller's until `stop`, or until SIGTERM or SIGINT if that is the main thread's."""
