@@ -47,6 +47,7 @@ def fill(root: Path) -> None:
         load(sky, "sky.visit", visits, kind=Kind.CHILD, director="star", key="star")
         load(sky, "sky.band", pa.table({"band": ["g", "r"], "nm": [480.0, 620.0]}), kind=Kind.REPLICATED)
         load(sky, "sky.star", stars(2, 600, first=STARS), "append", key="id")
+    with qsky.connect(root) as sky:
         rng, rows = np.random.default_rng(3), 160_000
         wide = {"id": np.arange(rows), "ra": 10 + rng.random(rows) / 10, "dec": 45 + rng.random(rows) / 10}
         wide |= {f"x{i}": rng.random(rows) for i in range(10)}

@@ -6,6 +6,7 @@ a route more. Elsewhere is the same process, as a data server gives parts out: `
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,21 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from qsky.catalog.store import Catalog
+from qsky.config import read_settings
+from qsky.errors import QskyError
+from qsky.serve.app import http_app
+from qsky.serve.file_answer import FileAnswer, range_headers
+from qsky.serve.hats import hats_routes
+from qsky.serve.log import ServeLog
+from qsky.serve.options import ServeOptions
+from qsky.serve.ranges import wanted
+from qsky.serve.server import HttpServer
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = (sys.executable, "-c", "from qsky.cli import main; main()")
 
@@ -29,7 +45,7 @@ COMMAND = (sys.executable, "-c", "from qsky.cli import main; main()")
 class Running:
     """A server that listens; `lines` are those of its log so far."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | None
     port: int
     scheme: str = "http"
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -51,7 +67,7 @@ class Running:
     def slow(self, path: str) -> socket.socket:
         """A client that has asked and takes nothing yet."""
         client = socket.socket()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         client.settimeout(30)
         client.connect(("127.0.0.1", self.port))
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
@@ -59,6 +75,7 @@ class Running:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it; its exit status."""
+        assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(30)
@@ -69,7 +86,7 @@ class Running:
             for line in reversed(self.lines):
                 if line["event"] == event and all(line.get(name) == value for name, value in values.items()):
                     return line
-            if self.process.poll() is not None and not self.lines:
+            if self.process is not None and self.process.poll() is not None and not self.lines:
                 break
             time.sleep(0.05)
         raise AssertionError(f"no {event} {values} in {self.lines}")
@@ -87,6 +104,39 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         return self.response.getheader(name)
+
+
+@contextmanager
+def in_a_thread(root: Path, options: ServeOptions | None = None, **settings: Any) -> Iterator[Running]:
+    """The same server in a thread of this process, which starts at once, for bounds and files."""
+    bounds = read_settings({}).with_changes(**settings)
+    catalog, lines = Catalog(root), _Lines()
+    log = ServeLog("json", lines)  # type: ignore[arg-type]
+    app = http_app(hats_routes(catalog), bounds, checks={"the root": catalog.databases}, log=log)
+    server = HttpServer(app, options or ServeOptions(port=0), bounds, log)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    running = Running(None, 0, server.url.partition(":")[0], lines.found)
+    try:
+        running.port = int(running.logged("listening")["message"].rstrip("/").rsplit(":", 1)[1])
+        yield running
+    finally:
+        server.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+class _Lines:
+    """A stream whose lines are read back."""
+
+    def __init__(self) -> None:
+        self.found: list[dict[str, Any]] = []
+
+    def write(self, text: str) -> None:
+        self.found.append(json.loads(text))
+
+    def flush(self) -> None:
+        return
 
 
 @contextmanager
@@ -123,21 +173,6 @@ def _read(process: subprocess.Popen[str], lines: list[dict[str, Any]]) -> None:
 
 
 def main(root: Path) -> None:
-    from starlette.requests import Request
-    from starlette.responses import Response
-    from starlette.routing import Route
-
-    from qsky.catalog.store import Catalog
-    from qsky.config import read_settings
-    from qsky.errors import QskyError
-    from qsky.serve.app import http_app
-    from qsky.serve.file_answer import FileAnswer, range_headers
-    from qsky.serve.hats import hats_routes
-    from qsky.serve.log import ServeLog
-    from qsky.serve.options import ServeOptions
-    from qsky.serve.ranges import wanted
-    from qsky.serve.server import HttpServer
-
     def part(request: Request) -> Response:
         file = root / request.path_params["name"]
         size = file.stat().st_size

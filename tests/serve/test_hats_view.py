@@ -12,7 +12,7 @@ import pytest
 
 import qsky
 from tests.serve.conftest import load, stars
-from tests.serve.running import Running, serving
+from tests.serve.running import Running, in_a_thread
 
 pytestmark = pytest.mark.slow
 
@@ -91,16 +91,19 @@ def test_names_behind_a_query_are_names_in_the_leaf(server: Running, root: Path)
 
 
 NOTHING = [
-    "/", "/hat", "/hats/sky@0/", "/hats/sky@01/", "/hats/sky@-1/", "/hats/sky@99999999999/", "/hats/sky@/", "/hats/sky@1@2/",
-    "/hats/SKY/", "/hats/none/", "/hats/sk/", "/hats/.", "/hats/..", "/hats/../qsky.json", "/hats/sky/../wide/",
-    "/hats/%2e%2e/qsky.json", "/hats/sky/%2e%2e/wide/", "/hats/sky/..%2fwide", "/hats/sky%2fstar.hats", "/hats/sky/%00",
-    "/hats/sky/star.hats%00", "/hats/sk%79/", "/hats/sky/%252e%252e/wide/", "/hats/sky/..%5c..%5cqsky.json", "/hats//sky/",
-    "/hats/sky//star.hats/", "/hats/sky/./star.hats/", "/hats/%C3%A4/", "/hats/sky/%ff", "/hats/sky/%", "/hats/sky/~",
-    "/hats/sky/_qsky/", "/hats/sky/_qsky/staging/", "/hats/sky/leases/", "/hats/sky/revisions/", "/hats/sky/revisions/000001.json",
-    "/hats/qsky.json", "/hats/public/", "/hats/sky/rejects/", f"{GENERATION}/dataset/_delta_log/", f"{GENERATION}/dataset/_metadata",
-    f"{GENERATION}/dataset/_delta_log/00000000000000000000.json", f"{GENERATION}/skymap.fits", f"{GENERATION}/hats.properties/",
-    "/hats/sky/star.hats/star/g0002/", "/hats/sky/star.hats/star/g0000/", "/hats/sky/star.hats/star/g00001/", f"{GENERATION}/dataset/Norder=9/",
-    f"{GENERATION}/dataset/Norder=0/Dir=10000/", "/hats/wide/star.hats/", "/hats/sky/star.hats/star_overlap/g0002/hats.properties",
+    "/", "/hat", "/hats/sky@0/", "/hats/sky@01/", "/hats/sky@-1/", "/hats/sky@99999999999/", "/hats/sky@/",
+    "/hats/sky@1@2/", "/hats/SKY/", "/hats/none/", "/hats/sk/", "/hats/.", "/hats/..", "/hats/../qsky.json",
+    "/hats/sky/../wide/", "/hats/%2e%2e/qsky.json", "/hats/sky/%2e%2e/wide/", "/hats/sky/..%2fwide",
+    "/hats/sky%2fstar.hats", "/hats/sky/%00", "/hats/sky/star.hats%00", "/hats/sk%79/",
+    "/hats/sky/%252e%252e/wide/", "/hats/sky/..%5c..%5cqsky.json", "/hats//sky/", "/hats/sky//star.hats/",
+    "/hats/sky/./star.hats/", "/hats/%C3%A4/", "/hats/sky/%ff", "/hats/sky/%", "/hats/sky/~", "/hats/sky/_qsky/",
+    "/hats/sky/_qsky/staging/", "/hats/sky/leases/", "/hats/sky/revisions/", "/hats/sky/revisions/000001.json",
+    "/hats/qsky.json", "/hats/public/", "/hats/sky/rejects/", f"{GENERATION}/dataset/_delta_log/",
+    f"{GENERATION}/dataset/_metadata", f"{GENERATION}/dataset/_delta_log/00000000000000000000.json",
+    f"{GENERATION}/skymap.fits", f"{GENERATION}/hats.properties/", "/hats/sky/star.hats/star/g0002/",
+    "/hats/sky/star.hats/star/g0000/", "/hats/sky/star.hats/star/g00001/", f"{GENERATION}/dataset/Norder=9/",
+    f"{GENERATION}/dataset/Norder=0/Dir=10000/", "/hats/wide/star.hats/",
+    "/hats/sky/star.hats/star_overlap/g0002/hats.properties",
 ]  # fmt: skip
 
 
@@ -155,7 +158,7 @@ def test_watchers_see_what_it_does(server: Running) -> None:
 def test_an_outsider_hears_nothing_of_folders(tmp_path: Path, root: Path) -> None:
     mine = tmp_path / "root"
     shutil.copytree(root, mine)
-    with serving(mine) as server:
+    with in_a_thread(mine) as server:
         path = one_part(server)
         disk(mine, path).write_bytes(b"short")
         cut = server.ask(path)
@@ -174,7 +177,7 @@ def test_an_outsider_hears_nothing_of_folders(tmp_path: Path, root: Path) -> Non
 
 def test_who_began_to_read_goes_on_after_a_compaction(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    with qsky.connect(root, chunk_rows_max=2_000) as sky, serving(root_with_stars(root)) as server:
+    with qsky.connect(root, chunk_rows_max=2_000) as sky, in_a_thread(root_with_stars(root)) as server:
         path, info = one_part(server), server.ask(f"{GENERATION}/partition_info.csv").body
         load(sky, "sky.star", stars(5, 300, first=90_000), "append", key="id")
         sky.compact("sky")

@@ -69,11 +69,13 @@ def test_what_is_not_in_the_revision_is_not_in_the_tree(root: Path) -> None:
     part = next(path for path in sorted(parts_of(snapshot)) if path.startswith("star.hats/star/"))
     leaf, name = part.rsplit("/", 1)
     wrong = [
-        "_qsky", "revisions/000001.json", "leases", "star.hats/star/g0002", "star.hats/star/g0001/dataset/_delta_log",
-        "star.hats/star/g0001/dataset/_metadata", "star.hats/star/g0001/skymap.fits", f"{part}/x", f"{leaf}/x{name}",
-        part.replace("Dir=0", "Dir=00"), part.replace("Norder=", "norder="), part.replace("Dir=0", "Dir=10000"),
-        part.replace("/star/", "/star_overlap/"), part.replace("/star/", "/visit/"), "star.hats/star/g0001/dataset/Norder=0/Dir=0/Npix=99999999999999999999",
-        "star", "star.hat", "star.hats/", "/star.hats", "star.hats//star", "visit.hats",
+        "_qsky", "revisions/000001.json", "leases", "star.hats/star/g0002",
+        "star.hats/star/g0001/dataset/_delta_log", "star.hats/star/g0001/dataset/_metadata",
+        "star.hats/star/g0001/skymap.fits", f"{part}/x", f"{leaf}/x{name}", part.replace("Dir=0", "Dir=00"),
+        part.replace("Norder=", "norder="), part.replace("Dir=0", "Dir=10000"),
+        part.replace("/star/", "/star_overlap/"), part.replace("/star/", "/visit/"),
+        "star.hats/star/g0001/dataset/Norder=0/Dir=0/Npix=99999999999999999999", "star", "star.hat", "star.hats/",
+        "/star.hats", "star.hats//star", "visit.hats",
     ]  # fmt: skip
     assert [path for path in wrong if tree.node(path) is not None] == []
 

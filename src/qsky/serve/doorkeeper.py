@@ -72,6 +72,8 @@ class Doorkeeper:
             await app(scope, receive, sent)
         except TimeoutError:
             self._log.event("slow", f"{client} took nothing for {sent.silent_seconds_max:g} s and was let go.")
+        except asyncio.CancelledError:
+            self._log.event("cut", f"{client} did not get all of its answer before the server stopped.")
         except Exception as error:
             # The outermost place that can say so; the client has its 500, or sees its answer break off.
             self._log.event("failed", "".join(traceback.format_exception(error)).strip())

@@ -57,13 +57,15 @@ class ServeLog:
 
 
 class EventHandler(logging.Handler):
-    """What libraries log, as events."""
+    """What uvicorn logs, as events; but for answers that broke off, of which the doorkeeper told more."""
 
     def __init__(self, log: ServeLog, level: int) -> None:
         super().__init__(level)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("ASGI callable returned without"):
+            return
         self._log.event(record.levelname.lower(), self.format(record).strip())
 
 

@@ -63,6 +63,9 @@ class HttpServer:
         """Serve in a loop of the caller's until `stop`, or until SIGTERM or SIGINT if that is the main thread's."""
         self._log.event("listening", f"{self.url}/")
         await self._server.serve([self._socket])
+        cut = self._server.server_state.tasks
+        if cut:  # cancelled, but not heard of yet
+            await asyncio.wait(cut, timeout=1)
         self._log.event("stopped", f"{self.url}/")
 
     def run(self) -> None:
