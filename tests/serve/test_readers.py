@@ -51,6 +51,7 @@ def pairs_within_10_arcsec(catalog: Any) -> int:
     return int((matched["id_a"] < matched["id_b"]).sum())
 
 
+@pytest.mark.long
 def test_lsdb_sees_what_sql_sees(server: Running, root: Path) -> None:
     import lsdb
 
@@ -109,7 +110,7 @@ def test_an_old_revision_stays_while_loads_append(tmp_path: Path) -> None:
     root = tmp_path / "root"
     with qsky.connect(root, chunk_rows_max=2_000, overlap_arcsec=60.0) as sky:
         load(sky, "sky.star", stars(1, 4_000), key="id")
-        before, pairs = cone_ids(sky), sky.sql(PAIRS.format(at="")).scalar()
+        before, margin = cone_ids(sky), sky.table("sky.star").overlap_rows
 
         def append() -> None:
             for number in range(3):
@@ -125,7 +126,7 @@ def test_an_old_revision_stays_while_loads_append(tmp_path: Path) -> None:
             loading.join()
             assert all(one == (4_000, before) for one in seen)
             catalog = opened(f"{server.url}/hats/sky@1/star.hats")
-            assert len(catalog.compute()) == 4_000 and pairs_within_10_arcsec(catalog) == pairs
+            assert len(catalog.compute()) == 4_000 and len(catalog.margin.compute()) == margin > 0
             now = opened(f"{server.url}/hats/sky/star.hats")
             assert len(now.compute()) == len(now) == 5_500 and ids(now.cone_search(*CONE)) == cone_ids(sky)
 
@@ -137,7 +138,6 @@ def test_parts_elsewhere_are_read_there(tmp_path: Path) -> None:
     with serving(root, program=str(Path(__file__).with_name("running.py"))) as server, qsky.connect(root) as sky:
         catalog = opened(f"{server.url}/hats/sky/star.hats")
         assert ids(catalog.cone_search(*CONE)) == cone_ids(sky)
-        assert pairs_within_10_arcsec(catalog) == sky.sql(PAIRS.format(at="")).scalar()
         sent = server.logged("request", method="GET", status=307)
         moved = server.ask(f"{sent['path']}")
         assert moved.status in (200, 307)

@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse
 
 from qsky.errors import QskyError
 
-_STATUS_BY_FAMILY: Final = {"limit": 503, "storage": 503, "internal": 500}
+_STATUS_BY_FAMILY: Final = {"limit": 503, "storage": 503, "cluster": 503, "internal": 500}
+OWN: Final = frozenset({"storage", "cluster", "internal"})  # of which outsiders hear only that it is so
 _STATUS_BY_CODE: Final = {
     "no-such-address": 404,
     "no-such-database": 404,
@@ -37,7 +38,7 @@ def refusal(error: QskyError) -> PlainTextResponse:
     code = error.code
     status = _STATUS_BY_CODE.get(code.name, _STATUS_BY_FAMILY.get(code.family, 400))
     message = error.message
-    if code.family in ("storage", "internal"):
+    if code.family in OWN:
         message = "The server cannot read what this needs; its operator finds the reason in its log."
     return sentence(status, code.name, message)
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, StatelessLifespan
 
 from qsky.config import Settings
 from qsky.errors import QskyError
-from qsky.serve.answers import nothing_there, refusal, sentence
+from qsky.serve.answers import OWN, nothing_there, refusal, sentence
 from qsky.serve.doorkeeper import Doorkeeper
 from qsky.serve.log import ServeLog
 from qsky.serve.metrics import ServeMetrics
@@ -51,7 +51,7 @@ def http_app(
 
     async def refuse(request: Request, error: Exception) -> Response:
         assert isinstance(error, QskyError)
-        if error.code.family in ("storage", "internal"):
+        if error.code.family in OWN:
             log.event("failed", str(error))
         return refusal(error)
 
