@@ -21,6 +21,7 @@ from qsky.catalog.model import Kind, Table
 from qsky.catalog.snapshot import Parts, TableSnapshot
 from qsky.catalog.store import DatabaseSnapshot
 from qsky.sky.healpix import Ints, range_of
+from qsky.storage.partname import digest_of
 
 _COLLECTION: Final = "collection.properties"
 _DIR_CELLS: Final = 10_000  # cells in one Dir folder of HATS
@@ -61,7 +62,7 @@ class Part:
 
     @property
     def digest(self) -> str:
-        return layout.digest_of(self.name)
+        return digest_of(self.name)
 
 
 Node = Listing | SideFile | Part
