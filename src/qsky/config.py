@@ -241,6 +241,22 @@ class Settings:
     keeper_unknown_grace_seconds: float = setting(
         86_400.0, "Seconds a part may be unknown before a worker puts it aside.", 0, 1e9
     )
+    # -- serving
+    serve_connections_max: int = setting(
+        1000, "Connections a server answers; to more it says so, and twice as many it drops.", 1, 1 << 20
+    )
+    serve_requests_max: int = setting(256, "Requests a server is at work on at once.", 1, 1 << 20)
+    serve_requests_per_client_max: int = setting(
+        64, "Requests of one address a server is at work on at once; a proxy before it is one address.", 1, 1 << 20
+    )
+    serve_header_bytes_max: int = setting(64 << 10, "Longest request line and headers a server reads.", 1024, 1 << 24)
+    serve_idle_seconds_max: float = setting(30.0, "Seconds a connection may be open without a whole request.", 0.1, 1e6)
+    serve_silent_seconds_max: float = setting(
+        60.0, "Seconds a client may take nothing of its answer before it is let go.", 0.1, 1e6
+    )
+    serve_stop_seconds_max: float = setting(
+        10.0, "Seconds a server that is stopped goes on with answers it has begun.", 1, 1e6
+    )
 
     def __post_init__(self) -> None:
         for spec in fields(self):

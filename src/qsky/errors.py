@@ -36,6 +36,8 @@ _CODES: Final = (
         "bad-arrangement", "usage", "What a cluster is made of could not keep its data consistent; it does not start."
     ),
     Code("not-installed", "usage", "An optional package is needed for this and is not installed."),
+    Code("no-such-address", "usage", "A server has nothing at that address."),
+    Code("no-port", "usage", "The address and port to serve at are taken, not allowed, or not of this machine."),
     # -- data: the input cannot be loaded as it is; the old revision is untouched
     Code("no-input", "data", "A source file, folder or address does not exist or holds nothing to load."),
     Code("bad-format", "data", "The format of a source cannot be recognised or is not supported."),
@@ -67,6 +69,7 @@ _CODES: Final = (
     Code("limit-attempts", "limit", "A unit of a load was lost on load_unit_attempts_max workers, one after another."),
     Code("limit-source", "limit", "A source is larger than a reader that holds it whole may take."),
     Code("limit-cache", "limit", "The parts in use at once are larger than cache_bytes_max."),
+    Code("limit-requests", "limit", "The server, or one client of it, has as many requests at work as settings allow."),
     # -- conflict: somebody else was first
     Code("load-conflict", "conflict", "Another load published a change of the same tables first; nothing was lost."),
     Code("foreign-commit", "conflict", "Another program wrote to a Delta log of Qsky; `verify` must look at it first."),
@@ -93,6 +96,7 @@ _CODES: Final = (
         "No good copy of a part could be read from any machine; the answer would lack it.",
     ),
     Code("xrootd-failed", "storage", "A daemon of XRootD did not start, ended, or could not be told of a part."),
+    Code("not-ready", "storage", "The server does not answer yet, or not now: something it needs does not."),
     # -- others
     Code("cancelled", "cancelled", "Stopped on request."),
     Code("internal", "internal", "A defect in Qsky: please report it."),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from qsky.ingest.vacuum import VacuumReport
     from qsky.ingest.verify import VerifyReport
     from qsky.result import Result, SaveOptions
+    from qsky.serve.options import ServeOptions
     from qsky.site.joined import Joined
 
 
@@ -271,3 +272,23 @@ class Sky:
 
         database, table = split_name(name)
         return export(self._catalog, database, table, folder, self.settings, self._listener)
+
+    # -- serving
+
+    def serve(self, options: ServeOptions) -> None:
+        """Give the databases out over HTTP until SIGTERM or Ctrl-C; only in a process's main thread.
+
+        Raises not-installed, not-a-root, no-port; usage for TLS files that are none.
+        """
+        from qsky.serve.options import assert_installed
+
+        assert_installed()
+        from qsky.serve.app import http_app
+        from qsky.serve.hats import hats_routes
+        from qsky.serve.log import ServeLog
+        from qsky.serve.server import HttpServer
+
+        log = ServeLog(options.log)
+        checks = {"the root": self._catalog.databases}
+        app = http_app(hats_routes(self._catalog), self.settings, checks=checks, log=log)
+        HttpServer(app, options, self.settings, log).run()

@@ -60,7 +60,9 @@ def test_whoever_comes_next_settles(work: str, root: Root, monkeypatch: pytest.M
     root.assert_clean()
 
 
-@pytest.mark.parametrize("step", ["delta.commit", "hats.partition_info", "hats_properties.collection_properties"])
+@pytest.mark.parametrize(
+    "step", ["delta.commit", "hats_properties.partition_info", "hats_properties.collection_properties"]
+)
 def test_a_settling_that_died_halfway_is_finished(step: str, root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -17,7 +17,13 @@ from qsky.catalog.model import Kind
 from qsky.ingest.request import LoadRequest
 from qsky.wire import Sky
 
-pytestmark = [pytest.mark.slow, pytest.mark.peer, pytest.mark.filterwarnings("ignore")]
+# One process for all that import LSDB, which takes longer than the tests.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.peer,
+    pytest.mark.xdist_group("lsdb"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 def load(sky: Sky, file: Path, mode: Any) -> None:

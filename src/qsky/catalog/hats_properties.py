@@ -1,9 +1,29 @@
-"""What a table says of itself in the words of HATS: properties of its catalogue and of its director's collection."""
+"""What a table says of itself in the words of HATS: the files beside its parts, and its director's collection."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from qsky.catalog.model import HEALPIX_COLUMN, Kind, Table
-from qsky.storage.hats import RELEASE, properties_text
+from qsky.catalog.settle import stored_schema
+from qsky.sky.healpix import range_of
+from qsky.storage.hats import RELEASE, common_metadata, moc_text, partition_info, properties_text
+
+
+def side_files(
+    database: str, table: Table, leaves: Iterable[tuple[int, int]], rows: int, created: str, *, overlap: bool = False
+) -> dict[str, bytes]:
+    """Every file beside the parts of a table's generation (or of its overlap), by its path in the catalogue's folder.
+
+    `leaves` are the (order, npix) that have a part, in any order, each as often as it likes; `rows` the rows of all.
+    """
+    ordered = sorted(set(leaves), key=lambda leaf: range_of(*leaf)[0])
+    return {
+        "dataset/_common_metadata": common_metadata(stored_schema(table)),
+        "moc.txt": moc_text(ordered).encode(),
+        "partition_info.csv": partition_info(ordered).encode(),
+        "hats.properties": table_properties(database, table, rows, created, overlap=overlap).encode(),
+    }
 
 
 def table_properties(database: str, table: Table, rows: int, created: str, *, overlap: bool = False) -> str:

@@ -151,16 +151,13 @@ def _write_side_files(
     store: Store, revision: Revision, table: Table, rows: list[dict[str, Any]], *, overlap: bool
 ) -> None:
     from qsky.catalog import hats_properties
-    from qsky.storage import hats
 
     folder = layout.table_path(table, overlap=overlap)
-    leaves = sorted({(r["norder"], r["npix"]) for r in rows}, key=lambda leaf: leaf[1] << 2 * (29 - leaf[0]))
+    leaves = [(row["norder"], row["npix"]) for row in rows]
     count = table.overlap_rows if overlap else table.rows
-    store.replace(f"{folder}/dataset/_common_metadata", hats.common_metadata(stored_schema(table)))
-    store.replace(f"{folder}/moc.txt", hats.moc_text(leaves).encode())
-    store.replace(f"{folder}/partition_info.csv", hats.partition_info(leaves).encode())
-    text = hats_properties.table_properties(revision.database, table, count, revision.created, overlap=overlap)
-    store.replace(f"{folder}/hats.properties", text.encode())
+    files = hats_properties.side_files(revision.database, table, leaves, count, revision.created, overlap=overlap)
+    for name, content in files.items():
+        store.replace(f"{folder}/{name}", content)
 
 
 def _write_collections(store: Store, revision: Revision) -> None:

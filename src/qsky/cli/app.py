@@ -13,7 +13,7 @@ from typing import Annotated, Final
 import typer
 from typer.exceptions import TyperException
 
-from qsky.cli import catalogue, cluster, loading, query, upkeep
+from qsky.cli import catalogue, cluster, loading, query, serving, upkeep
 from qsky.cli.interrupt import EXIT_STATUS
 from qsky.cli.terminal import Terminal
 from qsky.errors import QskyError
@@ -53,7 +53,7 @@ def options(
     context.obj = Terminal(root, quiet, debug)
 
 
-for _module in (loading, query, catalogue, upkeep, cluster):
+for _module in (loading, query, catalogue, upkeep, serving, cluster):
     for _name, _command in _module.COMMANDS.items():
         app.command(_name)(_command)
 app.add_typer(cluster.cluster, name="cluster")

@@ -9,14 +9,11 @@ from pathlib import Path
 from qsky.catalog import hats_properties, layout
 from qsky.catalog.lease import Lease, leased
 from qsky.catalog.model import Kind, Revision, Table
-from qsky.catalog.settle import stored_schema
 from qsky.catalog.snapshot import Parts, TableSnapshot
 from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.events import Listener, Progress, silent
-from qsky.sky.healpix import range_of
-from qsky.storage import hats
 from qsky.storage.store import Store, fsync_folder, io_errors
 
 
@@ -76,19 +73,17 @@ class _Export:
         return text.replace("/g0001", "")
 
     def _catalogue(self, table: Table, parts: Parts, folder: str, *, overlap: bool) -> None:
-        leaves = sorted(
-            set(zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)), key=lambda leaf: range_of(*leaf)[0]
-        )
+        leaves = zip(parts.norder.tolist(), parts.npix.tolist(), strict=True)
         rows = int(parts.rows.sum())
-        text = hats_properties.table_properties(
-            self.revision.database, table, rows, self.revision.created, overlap=overlap
+        files = hats_properties.side_files(
+            self.revision.database, table, leaves, rows, self.revision.created, overlap=overlap
         )
-        text = text.replace(f"../../{table.name}/g{table.generation:04d}", f"../{table.name}")
+        primary = f"../../{table.name}/g{table.generation:04d}".encode()
         self._copy(parts, f"{folder}/dataset", partitioned=True)
-        self.target.replace(f"{folder}/dataset/_common_metadata", hats.common_metadata(stored_schema(table)))
-        self.target.replace(f"{folder}/moc.txt", hats.moc_text(leaves).encode())
-        self.target.replace(f"{folder}/partition_info.csv", hats.partition_info(leaves).encode())
-        self.target.replace(f"{folder}/hats.properties", text.encode())
+        for name, content in files.items():
+            # What has no generations is spelled without them.
+            written = content.replace(primary, f"../{table.name}".encode()) if name == "hats.properties" else content
+            self.target.replace(f"{folder}/{name}", written)
 
     def _copy(self, parts: Parts, folder: str, *, partitioned: bool = False) -> None:
         for at, path in enumerate(parts.paths.to_pylist()):
