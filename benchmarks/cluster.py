@@ -28,7 +28,7 @@ from qsky.fragment import Fragment
 from qsky.ingest.request import LoadRequest
 from qsky.ingest.synth import SkyPlan
 from qsky.worker.ducks import Ducks
-from tests.cluster import QUICK, Cluster
+from tests.dask_cluster import QUICK, Cluster
 
 _CONE = "SELECT objectId, coord_ra FROM sky.object WHERE qserv_areaspec_circle({coord_ra}, {coord_dec}, 0.02)"
 _SCANS = (

@@ -29,7 +29,7 @@ def _transport(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         yield
         return
     from qsky.dispatch.dask import DaskTransport
-    from tests.cluster import QUICK, Cluster
+    from tests.dask_cluster import QUICK, Cluster
 
     cluster = Cluster(tmp_path_factory.mktemp("cluster"), Settings(**{**QUICK, "worker_silence_seconds": 15.0}))
     with pytest.MonkeyPatch.context() as patch:

@@ -72,7 +72,7 @@ def test_the_oracle_understands_most(every_side: tuple[Sides, ...]) -> None:
             every_side[2].oracle.execute(query.spelled(ours=False))
         except Exception:
             refused += 1
-    assert refused <= 18
+    assert refused <= 24
 
 
 def test_shrinking_keeps_what_fails() -> None:

@@ -12,7 +12,7 @@ from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.dispatch.dask import DaskTransport
 from qsky.engine import Engine
-from tests.cluster import QUICK, Cluster
+from tests.dask_cluster import QUICK, Cluster
 from tests.engine.conftest import make_sky
 from tests.engine.made_sky import MadeSky
 

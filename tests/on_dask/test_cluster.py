@@ -26,8 +26,8 @@ from qsky.fragment import Fragment, Input, PartFile
 from qsky.worker.post import Post
 from qsky.worker.station import Certificates
 from tests.certificates import certificates_in
-from tests.cluster import Cluster, until
 from tests.cluster_process import Echo, SharedParts
+from tests.dask_cluster import Cluster, until
 from tests.engine.shapes import SHAPES
 from tests.engine.test_at_once import SCANS
 

@@ -20,7 +20,7 @@ from qsky.dispatch.state import Limits
 from qsky.engine import Engine
 from qsky.errors import QskyError
 from qsky.fragment import Fragment
-from tests.cluster import Cluster, until
+from tests.dask_cluster import Cluster, until
 from tests.engine.made_sky import MadeSky
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dask")]
