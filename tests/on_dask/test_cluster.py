@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -106,21 +107,21 @@ def test_large_rows_that_are_given_go_ahead_once(cluster: Cluster, transport: Da
 
 
 def test_scans_at_once_share_what_is_decoded(cluster: Cluster, engines: tuple[Engine, Engine]) -> None:
+    """Whether two scans meet is a matter of time: on a machine with other work to do they may have to be asked again."""
     local, remote = engines
     alone = {text: local.query(text).arrow() for text in SCANS}
+
+    def ask_all() -> None:
+        with ThreadPoolExecutor(16) as threads:
+            found = threads.map(lambda n: (n, remote.query(SCANS[n % len(SCANS)]).arrow()), range(16))
+            assert all(table.equals(alone[SCANS[n % len(SCANS)]]) for n, table in found)
+
     before = sums(cluster.links[0].status(), "shared")
-    found: list[bool] = []
-
-    def ask(text: str) -> None:
-        found.append(remote.query(text).arrow().equals(alone[text]))
-
-    threads = [threading.Thread(target=ask, args=(SCANS[n % len(SCANS)],)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [True] * 16
-    assert sums(cluster.links[0].status(), "shared") > before
+    for _ in range(20):
+        ask_all()
+        if sums(cluster.links[0].status(), "shared") > before:
+            return
+    pytest.fail("320 scans, 16 at once, and no two shared what was decoded")
 
 
 def test_a_worker_reads_nothing_outside_its_folders(tmp_path: Path) -> None:
