@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from qsky.ingest.vacuum import VacuumReport
     from qsky.ingest.verify import VerifyReport
     from qsky.result import Result, SaveOptions
-    from qsky.serve.options import ServeOptions
+    from qsky.serve.options import ServeOptions, Where
     from qsky.site.joined import Joined
 
 
@@ -275,9 +275,10 @@ class Sky:
 
     # -- serving
 
-    def serve(self, options: ServeOptions) -> None:
+    def serve(self, options: ServeOptions, *, where: Where | None = None) -> None:
         """Give the databases out over HTTP until SIGTERM or Ctrl-C; only in a process's main thread.
 
+        `where` says at which address a part is found, by its name, or None if it lies in the root.
         Raises not-installed, not-a-root, no-port; usage for TLS files that are none.
         """
         from qsky.serve.options import assert_installed
@@ -290,5 +291,5 @@ class Sky:
 
         log = ServeLog(options.log)
         checks = {"the root": self._catalog.databases}
-        app = http_app(hats_routes(self._catalog), self.settings, checks=checks, log=log)
+        app = http_app(hats_routes(self._catalog, where), self.settings, checks=checks, log=log)
         HttpServer(app, options, self.settings, log).run()

@@ -181,6 +181,7 @@ def test_it_speaks_https(root: Path, tmp_path: Path) -> None:
             assert b"sky/" in answer.read()
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_it_though_a_client_takes_nothing(root: Path, server: Running) -> None:
     path = wide_part(server)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src"), "QSKY_SERVE_STOP_SECONDS_MAX": "1"}

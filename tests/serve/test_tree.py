@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,11 +38,12 @@ def parts_of(snapshot: DatabaseSnapshot) -> set[str]:
 
 def test_the_current_revision_is_as_it_lies_on_the_disk(root: Path) -> None:
     snapshot = Catalog(root).snapshot("sky")
-    files = dict(walked(Tree(snapshot)))
+    tree = Tree(snapshot)
+    files = dict(walked(tree))
     for path, node in files.items():
         on_disk = root / "public" / "sky" / path
         if isinstance(node, Part):
-            assert node.name == f"public/sky/{path}" and node.file == on_disk
+            assert node.name == f"public/sky/{path}" and tree.file(node) == on_disk
             assert node.bytes == on_disk.stat().st_size and node.digest in path
         else:
             assert node.content == on_disk.read_bytes(), path
@@ -88,7 +90,7 @@ def test_parts_that_are_staged_have_their_final_names(root: Path) -> None:
     tree = Tree(DatabaseSnapshot(settled.store, settled.revision, frozenset({name})))
     node = tree.node(path)
     assert isinstance(node, Part) and node.name == f"public/sky/{path}"
-    assert node.file == root / "public/sky" / layout.staging_path(settled.revision.load) / name
+    assert tree.file(node) == root / "public/sky" / layout.staging_path(settled.revision.load) / name
     assert tree.node(f"{layout.staging_path(settled.revision.load)}/{name}") is None
 
 
@@ -96,3 +98,19 @@ def test_parts_that_are_staged_have_their_final_names(root: Path) -> None:
 def test_leaves_are_listed_once(root: Path, name: str) -> None:
     paths = [path for path, _ in walked(Tree(Catalog(root).snapshot(name)))]
     assert len(paths) == len(set(paths))
+
+
+def test_a_part_that_is_elsewhere_is_fetched(root: Path, tmp_path: Path) -> None:
+    mine, asked = tmp_path / "root", []
+    shutil.copytree(root, mine)
+    path = next(path for path in sorted(parts_of(Catalog(root).snapshot("sky"))) if "/star/" in path)
+    (mine / "public" / "sky" / path).unlink()
+
+    def fetch(name: str) -> Path:
+        asked.append(name)
+        return root / name
+
+    tree = Tree(Catalog(mine, fetch=fetch).snapshot("sky"))
+    node = tree.node(path)
+    assert isinstance(node, Part) and not asked
+    assert tree.file(node) == root / "public" / "sky" / path and asked == [f"public/sky/{path}"]

@@ -179,7 +179,7 @@ class _Door:
     def _opened(self, tree: Tree, part: Part) -> int:
         """The part's file, opened. Raises no-such-revision if it was vacuumed just now; not-ready, damaged."""
         try:
-            handle = os.open(part.file, os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(tree.file(part), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             revision = tree.snapshot.revision
             self.catalog.snapshot(revision.database, revision.number)

@@ -54,10 +54,10 @@ class SideFile:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the revision. `name` is its path relative to the root, `file` where it lies if the root holds it."""
+    """A part of the revision. `name` is its path relative to the root; `stored` where it is now in the database's folder."""
 
     name: str
-    file: Path
+    stored: str
     bytes: int
 
     @property
@@ -87,6 +87,10 @@ class Tree:
                     self._catalogues[folder] = self._opened(table, overlap)
                 return self._catalogues[folder].node(path[len(folder) + 1 :])
         return self._above(path)
+
+    def file(self, part: Part) -> Path:
+        """A file of this machine that holds the part, brought here if it must be. Raises what fetching raises."""
+        return self.snapshot.store.part(part.stored)
 
     @cached_property
     def _folders(self) -> dict[str, tuple[Table, bool]]:
@@ -206,7 +210,8 @@ class _Catalogue:
     def _part(self, places: Ints, name: str) -> Part | None:
         for place, address in zip(places.tolist(), self.opened.addresses(places, overlap=self.overlap), strict=True):
             if address.rsplit("/", 1)[-1] == name:
-                return Part(self._part_name(place, name), Path(address), int(self._parts.bytes[place]))
+                stored = self._parts.paths[place].as_py()
+                return Part(self._part_name(place, name), stored, int(self._parts.bytes[place]))
         return None
 
     def _part_name(self, place: int, name: str) -> str:
