@@ -19,7 +19,7 @@ cluster-demo: packages $(VENV)/.dev ## the same on a cluster of three workers, o
 	@$(BIN)/python examples/cluster_demo.py "$${QSKY_DEMO_FOLDER:-qsky-demo}/root"
 
 test: packages $(VENV)/.dev ## everything CI runs, with coverage (at most 20 minutes)
-	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=300 -m "not long" --cov --cov-report=term:skip-covered
+	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=600 -m "not long" --cov --cov-report=term:skip-covered
 
 test-fast: $(VENV)/.dev ## what needs no server and no patience (at most 3 minutes)
 	@$(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup -o faulthandler_timeout=120 -m "not long and not slow"

@@ -125,7 +125,7 @@ class Cluster:
             process.wait()
 
 
-def until(what: Any, seconds: float = 5.0) -> None:
+def until(what: Any, seconds: float = 60.0) -> None:
     """Wait until it is true."""
     ends = monotonic() + seconds
     while not what():

@@ -147,7 +147,7 @@ def test_a_time_limit_above_the_line(sky: MadeSky) -> None:
         engine.query("SELECT count(mag) FROM db.obj").arrow()
         began = time.monotonic()
         assert refused(engine, slow).code.name == "limit-time"
-        assert 3.0 <= time.monotonic() - began < 12.0, "a machine may do other things"
+        assert 3.0 <= time.monotonic() - began < 60.0, "a machine may do other things"
         assert engine.query("SELECT count(mag) FROM db.obj").scalar() > 0
 
 

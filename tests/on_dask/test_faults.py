@@ -76,33 +76,33 @@ def broken(cluster: Cluster) -> Cluster:
 def test_a_worker_that_is_killed_changes_no_row(broken: Cluster) -> None:
     link = broken.links[0]
     answer = asked(link, 9, Limits(slots=9))
-    until(lambda: len(busy(link)) == 3, 10)
+    until(lambda: len(busy(link)) == 3)
     broken.kill("w1")
     began = monotonic()
     assert answer() == right(9)
-    assert monotonic() - began < 30
+    assert monotonic() - began < 60
 
 
 @pytest.mark.long
 def test_a_worker_that_hangs_changes_no_row(broken: Cluster) -> None:
     link = broken.links[0]
     answer = asked(link, 9, Limits(slots=9))
-    until(lambda: len(busy(link)) == 3, 10)
+    until(lambda: len(busy(link)) == 3)
     broken.signal("w2", signal.SIGSTOP)
     began = monotonic()
     assert answer() == right(9)
-    assert monotonic() - began < 15
+    assert monotonic() - began < 60
     assert len(link.hosts) == 2
     broken.signal("w2", signal.SIGCONT)
     link.wait_for_workers(3, 10)
-    until(lambda: not busy(link), 10)
+    until(lambda: not busy(link))
 
 
 @pytest.mark.long
 def test_a_scheduler_that_is_killed_changes_no_row(broken: Cluster) -> None:
     link = broken.links[0]
     answer = asked(link, 12, Limits(slots=12))
-    until(lambda: len(busy(link)) == 3, 10)
+    until(lambda: len(busy(link)) == 3)
     broken.kill("scheduler")
     for name in ("w0", "w1", "w2"):
         assert broken.ended(name, 15) == 1, "workers end with their scheduler, and are started anew"
@@ -110,7 +110,7 @@ def test_a_scheduler_that_is_killed_changes_no_row(broken: Cluster) -> None:
     broken.start_workers(["w0", "w1", "w2"])
     began = monotonic()
     assert answer() == right(12)
-    assert monotonic() - began < 30
+    assert monotonic() - began < 60
     link.wait_for_workers(3, 10)
 
 
@@ -129,7 +129,7 @@ def test_a_fragment_that_ends_two_processes_is_not_given_a_third(broken: Cluster
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     for _ in range(2):
-        until(lambda: busy(link), 10)
+        until(lambda: busy(link))
         sleep(1)  # so that the link has heard of it
         (name,) = busy(link)
         broken.kill(name)
@@ -142,7 +142,7 @@ def test_a_fragment_that_ends_two_processes_is_not_given_a_third(broken: Cluster
 def test_a_worker_that_is_told_to_stop_hands_its_work_on(broken: Cluster) -> None:
     link = broken.links[0]
     answer = asked(link, 9, Limits(slots=9))
-    until(lambda: len(busy(link)) == 3, 10)
+    until(lambda: len(busy(link)) == 3)
     broken.signal("w0", signal.SIGTERM)
     assert broken.ended("w0", 10) == 0
     assert answer() == right(9)

@@ -46,7 +46,7 @@ def test_the_cluster_demo(folder: Path) -> None:
     folder.chmod(0o755)  # the demonstration makes it anew
     root = folder / "root"
     command = [sys.executable, "examples/cluster_demo.py", str(root)]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=560)
     logs = "".join(path.read_text()[-1500:] for path in sorted((root / "cluster" / "logs").glob("*.log")))
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}\n{logs}"
     assert "the same answer as one machine" in done.stdout and "healed after" in done.stdout

@@ -40,7 +40,7 @@ class Elsewhere:
 
     def fetch(self, name: str, size: int, digest: str, into: Path) -> None:
         self.fetched.append(name)
-        assert self.gate.wait(10)
+        assert self.gate.wait(60)
         try:
             content = (self.folder / name).read_bytes()
         except FileNotFoundError:

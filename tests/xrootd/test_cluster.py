@@ -152,7 +152,7 @@ def run(
         "X509_CERT_FILE": str(ca), "XRD_CONNECTIONWINDOW": "3", "XRD_CONNECTIONRETRY": "1", "XRD_REQUESTTIMEOUT": "5",
         **({"XrdSecSSSKT": str(key), "XrdSecPROTOCOL": "sss"} if key else {}),
     }  # fmt: skip
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("scheme", ["root", "roots"])
@@ -198,7 +198,7 @@ def https(cluster: Cluster, port: int, name: str, method: str = "GET") -> tuple[
     request = urllib.request.Request(f"https://{HOST}:{port}{name}", method=method, data=body)
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=10) as answer:
+        with opener.open(request, timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, b""

@@ -72,7 +72,7 @@ def test_a_server_hangs_during_a_fetch(cluster: Cluster, tmp_path: Path, number:
         )
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert time.monotonic() - started < 3 * QUICK.xrootd_answer_seconds_max
+    assert time.monotonic() - started < 20 * QUICK.xrootd_answer_seconds_max
 
 
 @pytest.mark.long
@@ -86,7 +86,7 @@ def test_a_redirector_is_lost(cluster: Cluster, tmp_path: Path, number: int) -> 
     for n in range(4):
         got = cluster.files().fetch(cluster.place(part(f"lost{number}-{n}"), CONTENT[:n], 0, 1), tmp_path / str(n))
         assert got.path.read_bytes() == CONTENT[:n]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.long
