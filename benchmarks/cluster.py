@@ -1,21 +1,29 @@
-"""What a cluster costs beside one process: `python -m benchmarks.cluster [OBJECTS]` on three worker processes of this machine.
+"""What a cluster costs beside one process: `python -m benchmarks.cluster [OBJECTS|ROOT]`, on three worker processes here.
+
+It makes a sky of so many objects, or takes the table sky.object of a root that is there.
 
 Prints the time of a small interactive query, the CPU of scans, a hundred fragments that do nothing and all rows,
-each beside the same without a cluster. CPU is of all processes together.
+each beside the same without a cluster. CPU is of all processes together. Then a hundred people ask at once, first
+alone and then while ten scans go on, and the ten scans are asked at once and one by one: on the cluster, and without.
+Every answer is compared with that of a query that is alone. Ends with 1 if one differs or fails.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter
 
 import psutil
+import pyarrow as pa
 
 import qsky
+from benchmarks.questions import scans
 from qsky.catalog.model import Kind
 from qsky.config import Settings
 from qsky.dispatch.dask import DaskTransport
@@ -37,27 +45,34 @@ _SCANS = (
 )
 
 
-def main(objects: int) -> None:
+_PEOPLE = 100
+_ASKED_BY_EACH = 3
+_SCANS_AT_ONCE = 10
+
+
+def main(objects: int, root: Path | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        sky = _sky(folder, objects)
-        settings = Settings(**{**QUICK, "worker_silence_seconds": 30.0}).with_changes(fragment_bytes_target=4 << 20)
-        cluster = Cluster(folder, settings, any_words=False)
+        sky = _sky(folder, objects) if root is None else qsky.connect(root)
+        settings = Settings(**{**QUICK, "worker_silence_seconds": 60.0, "memory_bytes_max": 2 << 30})
+        folders = [str(folder), str(sky.root.absolute())]
+        cluster = Cluster(folder, settings, any_words=False, folders=tuple(folders))
         try:
             link = cluster.up().link()
             link.wait_for_workers(3, 60)
-            local = LocalTransport(settings.with_changes(threads=3), Ducks(settings, [str(folder)]))
+            local = LocalTransport(settings.with_changes(threads=3), Ducks(settings, folders))
             pids = [psutil.Process()] + [psutil.Process(process.pid) for process in cluster.processes.values()]
             for name, transport in (("local", local), ("cluster", DaskTransport(link, "/"))):
                 engine = Engine(sky._catalog, settings, transport)
                 _report(name, engine, transport, pids)
+                _report_at_once(name, engine, pids)
                 engine.close()
         finally:
             cluster.down()
 
 
 def _sky(folder: Path, objects: int) -> qsky.Sky:
-    sky = qsky.connect(folder / "root", chunk_rows_max=max(1000, objects // 60))
+    sky = qsky.connect(folder / "root")
     files = sky.synth(SkyPlan(objects, sources_per_object=0), folder / "files")
     inputs = tuple(str(file) for file in files if "object" in file.name)
     columns = {"key": "objectId", "ra": "coord_ra", "dec": "coord_dec"}
@@ -77,6 +92,75 @@ def _report(name: str, engine: Engine, transport: Transport, pids: Sequence[psut
     _line(name, "every row and column", asking("SELECT * FROM sky.object"), 3, pids)
 
 
+def _report_at_once(name: str, engine: Engine, pids: Sequence[psutil.Process]) -> None:
+    """People with cones, alone and beside scans; scans at once and one by one."""
+    places = engine.query("SELECT coord_ra, coord_dec FROM sky.object ORDER BY objectId LIMIT 300").arrow().to_pylist()
+    cones = [_CONE.format(**place) for place in places]
+    texts = scans(_SCANS_AT_ONCE, "sky.object")
+    answers = {text: _sorted(engine.query(text).arrow()) for text in [*cones, *texts]}
+
+    def ask(text: str) -> float:
+        began = perf_counter()
+        rows = engine.query(text).arrow()
+        taken = perf_counter() - began
+        if not _sorted(rows).equals(answers[text]):
+            raise SystemExit(f"another answer among others: {text}")
+        return taken
+
+    cpu = _cpu(pids)
+    for text in texts:
+        ask(text)
+    alone = (_cpu(pids) - cpu) / len(texts)
+    cpu = _cpu(pids)
+    with ThreadPoolExecutor(len(texts)) as askers:
+        seconds = list(askers.map(ask, texts))
+    together = _cpu(pids) - cpu
+    print(
+        f"{name:8} {len(texts)} scans at once: CPU {1000 * together:8.1f} ms, one alone {1000 * alone:8.1f} ms: "
+        f"{together / alone:.2f} times; the slowest took {1000 * max(seconds):8.1f} ms"
+    )
+    _percentiles(name, "100 people at once, no scans", _people(ask, cones))
+    over = threading.Event()
+    asked = [0] * len(texts)
+
+    def go_on(place: int) -> None:
+        while not over.is_set():
+            ask(texts[place])
+            asked[place] += 1
+
+    with ThreadPoolExecutor(len(texts)) as askers:
+        futures = [askers.submit(go_on, place) for place in range(len(texts))]
+        try:
+            _percentiles(name, "100 people at once, 10 scans", _people(ask, cones))
+        finally:
+            over.set()
+        for future in futures:
+            future.result()
+    print(f"{name:8} scans answered meanwhile: {sum(asked)}")
+
+
+def _people(ask: Callable[[str], float], texts: Sequence[str]) -> list[float]:
+    """Each asks some texts, one after the other; what each answer took, in seconds."""
+
+    def one(number: int) -> list[float]:
+        return [ask(text) for text in texts[number * _ASKED_BY_EACH : (number + 1) * _ASKED_BY_EACH]]
+
+    with ThreadPoolExecutor(_PEOPLE) as people:
+        return [seconds for taken in people.map(one, range(_PEOPLE)) for seconds in taken]
+
+
+def _percentiles(name: str, what: str, seconds: Sequence[float]) -> None:
+    of = quantiles(seconds, n=100)
+    print(
+        f"{name:8} {what:42} p50 {1000 * of[49]:8.1f} ms, p99 {1000 * of[98]:8.1f} ms, "
+        f"{len(seconds)} answers, none failed"
+    )
+
+
+def _sorted(rows: pa.Table) -> pa.Table:
+    return rows.sort_by("objectId") if "objectId" in rows.column_names else rows
+
+
 def _line(name: str, what: str, work: Callable[[], object], times: int, pids: Sequence[psutil.Process]) -> None:
     for _ in range(3):
         work()
@@ -94,4 +178,8 @@ def _cpu(pids: Sequence[psutil.Process]) -> float:
 
 
 if __name__ == "__main__":
-    main(int(float(sys.argv[1])) if len(sys.argv) > 1 else 1_000_000)
+    asked = sys.argv[1] if len(sys.argv) > 1 else "5e6"
+    if Path(asked).is_dir():
+        main(0, Path(asked))
+    else:
+        main(int(float(asked)))

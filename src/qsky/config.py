@@ -131,6 +131,12 @@ class Settings:
     sql_columns_max: int = setting(10_000, "Columns one SELECT of a query may show.", 1, 1 << 20)
     sql_tables_max: int = setting(61, "Tables a query may name, each as often as it is named.", 1, 10_000)
     sql_constant_bytes_max: int = setting(64 << 10, "Longest text constant of a query.", 16, 1 << 24)
+    fragment_cell_order: int = setting(
+        -1,
+        "HEALPix order of cells beyond which no fragment reaches; -1: none. In replicated storage placement_order.",
+        -1,
+        10,
+    )
     fragment_bytes_target: int = setting(128 * MIB, "Bytes of parts batched into one fragment of a scan.", 1, 1 << 40)
     first_rows_bytes_target: int = setting(
         16 * MIB, "Bytes of the first chunk read at a time where its rows are the first of the answer.", 1, 1 << 40
@@ -178,6 +184,9 @@ class Settings:
         3.0, "A fragment is overdue after so many times the median of its query, and copy_seconds_least.", 1, 1000
     )
     copy_seconds_least: float = setting(10.0, "Seconds before which no fragment is overdue.", 0, 1e6)
+    placed_parts_max: int = setting(
+        1_000_000, "Parts of which a coordinator remembers the worker that reads them.", 1, 1 << 30
+    )
     worker_slots: int = setting(512, "Fragments a worker of a cluster holds at once; most of them wait.", 1, 1 << 16)
     worker_memory_share: float = setting(
         0.6, "Part of a container's memory that its worker uses where memory_bytes_max is not set.", 0.05, 0.95

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from qsky.abandoned import Stream
 from qsky.asking import Asking, Stage
 from qsky.catalog.layout import PUBLIC
 from qsky.catalog.lease import Lease, leased
@@ -115,7 +116,7 @@ class Engine:
             plans = self._plans(asking, prepared, partial(self._rows_of, asking), leases)
             final = plans[-1]
             schema = schema_of(final, prepared.statement.query)
-            batches = self._leased(leases, asking, final, schema)
+            batches = Stream(self._leased(leases, asking, final, schema))
             first = next(batches, None)
         except BaseException:
             leases.close()
@@ -252,7 +253,9 @@ class Engine:
             lease = Lease(revision=number)
             leases.enter_context(leased(self.catalog.store(name), lease, self.settings.lease_seconds))
 
-    def _leased(self, leases: ExitStack, asking: Asking, plan: Plan, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _leased(
+        self, leases: ExitStack, asking: Asking, plan: Plan, schema: pa.Schema
+    ) -> Generator[pa.RecordBatch, None, None]:
         """The answer as a stream, the leases given back at its end."""
         with leases:
             yield from self._batches(asking, plan, schema)
@@ -269,14 +272,15 @@ class Engine:
         early_bytes_max, limits = self.settings.merge_bytes_max // 4, self._limits(plan)
         began = asking.began
         pieces = run(plan.fragments, spell, self._transport, limits, early_bytes_max, watch=stage, began=began)
-        if plan.merge is None:
-            yield from limited((piece.table for piece in pieces), plan, schema)
-            return
-        with self._above.lent() as lent:
-            self._collect(plan, pieces, lent)
-            for batch in lent.stream(plan.merge, BATCH_ROWS, asking.ends, given_in(plan.merge, plan.given)):
-                yield as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
-            stage.merged(lent)
+        with closing(pieces):
+            if plan.merge is None:
+                yield from limited((piece.table for piece in pieces), plan, schema)
+                return
+            with self._above.lent() as lent:
+                self._collect(plan, pieces, lent)
+                for batch in lent.stream(plan.merge, BATCH_ROWS, asking.ends, given_in(plan.merge, plan.given)):
+                    yield as_schema(pa.Table.from_batches([batch]), schema).to_batches()[0] if batch.num_rows else batch
+                stage.merged(lent)
 
     def _limits(self, plan: Plan) -> Limits:
         slots = self._transport.slots

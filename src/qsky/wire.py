@@ -6,7 +6,6 @@ they are first needed, because a shell's `qsky tables` should not wait for a que
 
 from __future__ import annotations
 
-import weakref
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,8 +67,10 @@ class Sky:
 
     def close(self) -> None:
         """Stop the threads that queries started; the next query starts new ones. Happens by itself at the end."""
-        if self.__dict__.pop("_engine", None) is not None:
-            self._end_engine()
+        engine = self.__dict__.pop("_engine", None)
+        if engine is not None:
+            self._end_engine.detach()
+            engine.close()
         joined = self.__dict__.pop("_joined", None)
         if joined is not None:
             joined.close()
@@ -112,12 +113,15 @@ class Sky:
 
     @cached_property
     def _engine(self) -> Engine:
+        from qsky.abandoned import ended_when_gone
         from qsky.engine import Engine
 
-        transport = None if self._joined is None else self._joined.transport()
-        engine = Engine(self._catalog, self.settings, transport)
+        if self._joined is None:
+            engine = Engine(self._catalog, self.settings)
+        else:
+            engine = Engine(self._catalog, self._joined.settings, self._joined.transport())
         # DuckDB complains on stderr about instances that are still open when the interpreter goes.
-        self._end_engine = weakref.finalize(self, engine.close)
+        self._end_engine = ended_when_gone(self, engine.close)
         return engine
 
     # -- questions

@@ -20,13 +20,13 @@ from .made_sky import MadeSky, clustered, random_tiling
 
 Place = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 SEEDS = (1, 2, 3, 4, 5)
-# how the rows are batched: one fragment, several chunks each, one chunk each, chunks cut in many
+# how the rows are batched: one fragment, several chunks each, one chunk each, chunks cut in many, apart by cells
 FRAGMENTS: dict[int, dict[str, int]] = {
     1: {"fragment_bytes_target": 12_000, "fragment_chunks_max": 3},
     2: {"fragment_bytes_target": 4000, "fragment_chunks_max": 1},
     3: {"fragment_chunks_max": 1},
     4: {},
-    5: {},
+    5: {"fragment_cell_order": 1},
 }
 SIZES = {1: 300, 2: 120, 3: 500, 4: 0, 5: 150}  # directors' rows by seed; one sky is empty
 ORDERS = {1: 1, 2: 1, 3: 3, 4: 2, 5: 2}  # deepest chunks by seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -21,6 +22,7 @@ from qsky.catalog.store import Catalog
 from qsky.config import Settings
 from qsky.engine import Engine
 from qsky.errors import QskyError
+from qsky.worker.loop import Loop, Work
 from tests.transports import local_of
 
 from .conftest import make_sky
@@ -93,6 +95,28 @@ def test_an_abandoned_stream_leaves_the_pool_usable(engine: Engine) -> None:
     for _ in range(20):
         next(engine.query("SELECT sid FROM db.src").batches())
     assert engine.query("SELECT count(id) FROM db.obj").scalar() == 500
+
+
+def test_a_stream_may_be_found_abandoned_at_any_moment(sky: MadeSky, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also by a thread that holds the locks of the worker, which stopping the stream's fragments needs."""
+    with engine_over(sky, fragment_chunks_max=1) as engine:
+        submit = Loop.submit
+
+        def collecting(self: Loop, work: Work) -> None:
+            gc.collect()
+            submit(self, work)
+
+        monkeypatch.setattr(Loop, "submit", collecting)
+        for _ in range(3):
+            stream = engine.query("SELECT sid FROM db.src").batches()
+            next(stream)
+            ring: list[object] = [stream]
+            ring.append(ring)  # found by the collector alone
+            del stream, ring
+            asked = threading.Thread(target=lambda: engine.query("SELECT count(f) FROM db.src").scalar(), daemon=True)
+            asked.start()
+            asked.join(60)
+            assert not asked.is_alive(), "it waits for itself"
 
 
 def test_plans_are_kept_until_a_revision_is_published(sky: MadeSky, engine: Engine) -> None:

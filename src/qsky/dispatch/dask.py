@@ -154,10 +154,7 @@ class DaskTransport:
     """One root's queries on a cluster. Closing it leaves the link as it is."""
 
     def __init__(self, link: Link, root: str | Path, homes: Homes | None = None) -> None:
-        """`root` is where part names begin; `homes` names the workers that hold a fragment's parts, the best first.
-
-        Without `homes` a fragment goes where its first part went before.
-        """
+        """`root` is where part names begin; `homes` names the workers that hold a fragment's parts, if not all do."""
         self._link = link
         self._root = str(root).rstrip("/") + "/"
         self._homes = homes

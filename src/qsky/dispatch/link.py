@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from qsky.carried import NOTHING, error_of, piece_of, table_of, unpacked
 from qsky.config import Settings
-from qsky.dispatch.balance import Host, chosen, ranked
+from qsky.dispatch.balance import Host, Readers, chosen
 from qsky.dispatch.door import Door, Out, SchedulerGone, WorkerEnded
 from qsky.dispatch.lots import Lots, Pulled
 from qsky.dispatch.state import Began, Failed, Placed, WorkerLost
 from qsky.dispatch.transport import Brought, Mailbox
 from qsky.errors import QskyError
-from qsky.fragment import Fragment, Piece
+from qsky.fragment import Piece
 
 _LOOK_SECONDS: Final = 0.25  # between two looks at the scheduler and at workers that have work of ours
 _IDLE_SECONDS: Final = 2.0  # and at others
@@ -47,6 +47,7 @@ class Link:
         self._of_token: dict[str, Out] = {}
         self._waiting: dict[Out, None] = {}  # for a scheduler or a worker, in order
         self._tokens = 0
+        self._readers = Readers(settings.placed_parts_max)
         self._alone_since = monotonic()  # without any worker, if there is none now
         self._closing = threading.Event()
         self._lost = asyncio.Event()
@@ -262,16 +263,13 @@ class Link:
         if self._door is None:
             return
         for out in list(self._waiting):
-            homes = out.homes or self._ranked(out.fragment)
-            host = chosen(self._hosts.values(), homes, out.avoid, out.fragment.bytes)
+            fragment, before = out.fragment, self._readers.before(out.fragment)
+            host = chosen(self._hosts.values(), out.homes, before, out.avoid, fragment.bytes)
             if host is None:
                 return
+            self._readers.put(fragment, host.name, {each.name for each in self._hosts.values()})
             del self._waiting[out]
             self._send(out, host)
-
-    def _ranked(self, fragment: Fragment) -> list[str]:
-        files = fragment.inputs[0].files if fragment.inputs else ()
-        return ranked([host.name for host in self._hosts.values()], files[0].address) if files else []
 
     def _send(self, out: Out, host: Host) -> None:
         self._tokens += 1

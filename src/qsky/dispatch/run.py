@@ -1,12 +1,12 @@
 """The thin shell around the state machine: carries out its orders on a transport, and yields pieces in fragment order.
 
-Called by `engine`. It holds a clock and a mailbox, and decides nothing. Leaving the generator, by an error, Ctrl-C or
-because nobody wants more, stops every attempt that is out.
+Called by `engine`. It holds a clock and a mailbox, and decides nothing. Closing the generator stops every attempt that
+is out, and takes locks: it is not left to the garbage collector (`abandoned`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final, Protocol
@@ -68,7 +68,7 @@ class Running:
         self._kept = Early(early_bytes_max)  # by fragment, until taken
         self._needed: int | None = None
 
-    def pieces(self, began: float) -> Iterator[Piece]:
+    def pieces(self, began: float) -> Generator[Piece, None, None]:
         """The pieces, each once, in fragment order. Raises what the query failed with."""
         number = 0
         try:
@@ -133,7 +133,7 @@ def run(
     *,
     watch: Watch | None = None,
     began: float | None = None,
-) -> Iterator[Piece]:
+) -> Generator[Piece, None, None]:
     """The pieces of a query's fragments in order; `spell` makes the fragment of a number when it is sent.
 
     Pieces that come before their turn take at most `early_bytes_max` of memory, the others wait in files. `began` is

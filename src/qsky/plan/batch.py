@@ -1,7 +1,8 @@
 """The rule `batch`: the chunks a query needs, in batches of one fragment each, and how each reference is read there.
 
 A function of the plan's inputs alone, never of the machine's cores, so that one revision folds its floating sums the
-same way every time. Small neighbouring chunks share a fragment, heavy ones are cut by ranges of cells. Rows without a
+same way every time. Small neighbouring chunks share a fragment, unless they may lie on different workers
+(`fragment_cell_order`); heavy ones are cut by ranges of cells. Rows without a
 director join only each other: their parts make one more batch. Where overlap is read, a fragment has one chunk,
 because a row may lie in the overlap of several.
 """
@@ -25,7 +26,7 @@ from qsky.plan.near import grids_of
 from qsky.plan.predicate import KeyIn
 from qsky.plan.prune import probe_of
 from qsky.sky.cover import ranges_within
-from qsky.sky.healpix import CELLS_29, Ints
+from qsky.sky.healpix import CELLS_29, ORDER_MAX, Ints
 from qsky.sql.parts import windows_in
 
 _CUTS_MAX: Final = 64
@@ -79,7 +80,7 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     fair = max(int(leaves.bytes.sum()) // _FRAGMENTS_WANTED, _FRAGMENT_BYTES_LEAST)
     target = min(fair, settings.fragment_bytes_target)
     by_bytes = (np.cumsum(leaves.bytes) - leaves.bytes) // target
-    group = np.concatenate(([0], np.cumsum(np.diff(by_bytes) != 0)))
+    group = np.concatenate(([0], np.cumsum((np.diff(by_bytes) != 0) | _apart(leaves, settings.fragment_cell_order))))
     first_rows = _gives_first_rows(draft, cells)
     if first_rows:
         group[1:] += 1  # the first chunk by itself
@@ -95,6 +96,13 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     if first_rows:
         pieces[0] = max(pieces[0], min(-(-sizes[0] // settings.first_rows_bytes_target), _CUTS_MAX))
     return _cut(leaves, cells, firsts, lasts, sizes, pieces)
+
+
+def _apart(leaves: Leaves, order: int) -> NDArray[np.bool_]:
+    """Whether each two neighbours lie in different cells of an order, so that no worker need have both."""
+    if order < 0:
+        return np.zeros(len(leaves.starts) - 1, dtype=np.bool_)
+    return np.asarray(np.diff(leaves.starts >> (2 * (ORDER_MAX - order))) != 0)
 
 
 def _gives_first_rows(draft: Draft, cells: Cells | None) -> bool:

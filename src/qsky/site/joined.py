@@ -59,6 +59,13 @@ class Joined:
     def __init__(self, site: Site, settings: Settings) -> None:
         self.site = site
         self._settings = settings
+        self._replicated = site.storage is Storage.REPLICATED
+
+    @property
+    def settings(self) -> Settings:
+        """Those of queries: a fragment reads parts that lie together."""
+        order = self._settings.placement_order
+        return self._settings.with_changes(fragment_cell_order=order) if self._replicated else self._settings
 
     @cached_property
     def link(self) -> Link:
@@ -79,7 +86,7 @@ class Joined:
 
     def transport(self) -> Transport:
         """What carries fragments to the workers. Raises as `link`."""
-        homes = self._homes if self.site.storage is Storage.REPLICATED else None
+        homes = self._homes if self._replicated else None
         return DaskTransport(self.link, self.site.root, homes)
 
     @cached_property
@@ -115,7 +122,7 @@ class Joined:
 
         Raises too-few-workers, no-cluster, disk-full; then it must not be published.
         """
-        if self.site.storage is not Storage.REPLICATED:
+        if not self._replicated:
             return
         staging = layout.staging_path(revision.load)
         staged = {name: store.path(f"{staging}/{name}") for name in store.names(staging)}
