@@ -1,180 +1,25 @@
-"""The dispatch state machine under a simulated cluster: from one seed, lost workers, failures, twins, cancels."""
+"""The dispatch state machine: one thing at a time. Whole clusters from seeds are in test_simulation."""
 
 from __future__ import annotations
-
-import random
-from dataclasses import dataclass, field
-
-import pytest
 
 from qsky.dispatch.state import (
     Arrived,
     Began,
     Begin,
-    Cancel,
     Dispatch,
     Done,
     Drop,
-    Event,
     Fail,
     Failed,
     Keep,
     Limits,
-    Order,
     Placed,
     Run,
     Taken,
     Tick,
     WorkerLost,
 )
-from qsky.errors import QskyError
-
-DAMAGED = QskyError("damaged", "a disk")
-OVERFLOW = QskyError("query-failed", "an overflow")
-
-
-@dataclass
-class Cluster:
-    """A transport and a consumer in one thread; what it does next is up to the seed."""
-
-    rng: random.Random
-    machine: Dispatch
-    workers: int = 3
-    now: float = 0.0
-    hung: set[str] = field(default_factory=set)
-    copies: int = 0
-    running: dict[int, tuple[int, str]] = field(default_factory=dict)
-    stopped: list[int] = field(default_factory=list)  # dropped attempts that may still report
-    kept: dict[int, int] = field(default_factory=dict)
-    taken: int = 0
-    end: Order | None = None
-
-    def give(self, event: Event) -> None:
-        for order in self.machine.handle(event):
-            assert self.end is None or isinstance(order, Drop), "nothing but Drop after the end"
-            if isinstance(order, Run):
-                assert len(order.avoid) == len(set(order.avoid))
-                names = [f"w{number}" for number in range(self.workers)]
-                worker = self.rng.choice([name for name in names if name not in order.avoid] or names)
-                assert order.attempt not in self.running
-                twins = [attempt for attempt, (fragment, _) in self.running.items() if fragment == order.fragment]
-                assert len(twins) <= 1, "a fragment has at most one copy"
-                self.copies += len(twins)
-                assert self.now == 0 or not twins or self.machine.limits.copies_max
-                self.running[order.attempt] = order.fragment, worker
-                self.give(Placed(order.attempt, worker))
-            elif isinstance(order, Keep):
-                assert order.fragment not in self.kept, "a piece is taken from exactly one attempt"
-                self.kept[order.fragment] = order.attempt
-            elif isinstance(order, Drop):
-                if self.running.pop(order.attempt, None):
-                    self.stopped.append(order.attempt)
-            else:
-                self.end = order
-
-    def arrive(self, rows: int = 5) -> None:
-        """An attempt makes its piece, if its worker is not hung."""
-        attempt = self.rng.choice(sorted(self.running))
-        if self.running[attempt][1] in self.hung:
-            return
-        del self.running[attempt]
-        self.give(Arrived(attempt, rows))
-
-    def take(self) -> None:
-        if self.taken in self.kept:
-            self.taken += 1
-            self.give(Taken())
-
-
-def simulate(seed: int) -> Cluster:
-    rng = random.Random(seed)
-    limits = Limits(
-        slots=rng.randint(1, 6),
-        attempts_max=rng.randint(1, 4),
-        ahead_max=rng.choice((2, 3, 7, 1000)),
-        rows_wanted=rng.choice((None, None, 0, 1, 12)),
-        seconds_max=rng.choice((0.0, 0.0, 50.0)),
-        ended_max=rng.choice((1, 2, 3)),
-        losses_max=rng.choice((2, 5, 100)),
-        copies_max=rng.choice((0, 1, 4)),
-        copy_factor=rng.choice((1.0, 3.0)),
-        copy_seconds_least=rng.choice((0.0, 0.5, 3.0)),
-    )
-    fragments = rng.randint(0, 30)
-    cluster = Cluster(rng, Dispatch(fragments, limits), workers=rng.randint(1, 5))
-    cluster.give(Begin(0.0))
-    for _ in range(3000):
-        if cluster.end is not None:
-            break
-        assert len(cluster.running) <= limits.slots
-        started = {fragment for fragment, _ in cluster.running.values()} | set(cluster.kept)
-        assert max(started, default=0) < cluster.taken + limits.ahead_max
-        one_step(cluster, rng)
-    check_end(cluster, fragments, limits)
-    return cluster
-
-
-def one_step(cluster: Cluster, rng: random.Random) -> None:
-    dice = rng.random()
-    cluster.now += 0.1
-    if dice < 0.6 and cluster.running:
-        cluster.arrive(rng.randint(0, 6))
-    elif dice < 0.85:
-        cluster.take()
-    elif dice < 0.88 and cluster.running:
-        attempt = rng.choice(sorted(cluster.running))
-        del cluster.running[attempt]
-        cluster.give(Failed(attempt, DAMAGED if rng.random() < 0.95 else OVERFLOW))
-    elif dice < 0.895:
-        lose(cluster, f"w{rng.randrange(cluster.workers)}", ended=rng.random() < 0.5)
-    elif dice < 0.90:
-        cluster.hung.add(f"w{rng.randrange(cluster.workers)}")
-    elif dice < 0.91 and cluster.hung:
-        lose(cluster, rng.choice(sorted(cluster.hung)), ended=False)  # its silence is noticed
-    elif dice < 0.912:
-        another_scheduler(cluster)
-    elif dice < 0.92 and cluster.running:
-        cluster.give(Began(rng.choice(sorted(cluster.running))))
-    elif dice < 0.93 and cluster.stopped:
-        cluster.give(Arrived(rng.choice(cluster.stopped), 3))
-    elif dice < 0.931:
-        cluster.give(Cancel())
-    else:
-        cluster.give(Tick(cluster.now))
-
-
-def lose(cluster: Cluster, lost: str, *, ended: bool) -> None:
-    cluster.hung.discard(lost)
-    cluster.running = {a: (f, w) for a, (f, w) in cluster.running.items() if w != lost}
-    before = dict(cluster.running)
-    cluster.give(WorkerLost(lost, ended))
-    assert set(before) <= set(cluster.running) | set(cluster.stopped)
-
-
-def another_scheduler(cluster: Cluster) -> None:
-    """The transport sends all attempts again, each wherever it likes; nobody else hears of it."""
-    cluster.hung.clear()
-    for attempt, (fragment, _) in sorted(cluster.running.items()):
-        worker = f"w{cluster.rng.randrange(cluster.workers)}"
-        cluster.running[attempt] = fragment, worker
-        cluster.give(Placed(attempt, worker))
-
-
-def check_end(cluster: Cluster, fragments: int, limits: Limits) -> None:
-    assert cluster.end is not None, "every query ends"
-    assert not cluster.running, "nothing is left running"
-    if isinstance(cluster.end, Done):
-        assert set(range(cluster.end.fragments)) <= set(cluster.kept)
-        if limits.rows_wanted is None:
-            assert cluster.end.fragments == fragments
-    else:
-        assert isinstance(cluster.end, Fail)
-
-
-@pytest.mark.parametrize("block", range(10))
-def test_a_cluster_from_a_seed(block: int) -> None:
-    ends = {type(simulate(seed).end).__name__ for seed in range(block * 100, block * 100 + 100)}
-    assert ends == {"Done", "Fail"}
+from tests.dispatch.simulated import DAMAGED, OVERFLOW
 
 
 def test_storage_errors_are_tried_again_and_query_errors_are_not() -> None:
