@@ -250,7 +250,7 @@ def simulate(seed: int) -> Cluster:
         attempts_max=rng.randint(1, 4),
         ahead_max=rng.choice((2, 3, 7, 1000)),
         rows_wanted=rng.choice((None, None, 0, 1, 12)),
-        seconds_max=rng.choice((0.0, 0.0, 50.0)),
+        seconds_max=rng.choice((0.0, 0.0, 0.0, 6.0, 50.0)),
         ended_max=rng.choice((1, 2, 3)),
         losses_max=rng.choice((2, 5, 100)),
         copies_max=rng.choice((0, 1, 4)),
@@ -283,19 +283,19 @@ def one_step(cluster: Cluster, calm: float) -> None:
         cluster.take()
     elif dice < 0.73 - calm and cluster.running:
         cluster.fail()
-    elif dice < 0.74:
+    elif dice < 0.75 - calm / 4:
         cluster.lose(f"w{rng.randrange(cluster.workers)}", ended=rng.random() < 0.5)
-    elif dice < 0.75:
+    elif dice < 0.76:
         cluster.hung.add(f"w{rng.randrange(cluster.workers)}")
-    elif dice < 0.76 and cluster.hung:
+    elif dice < 0.77 and cluster.hung:
         cluster.lose(rng.choice(sorted(cluster.hung)), ended=False)  # its silence is noticed
-    elif dice < 0.765:
+    elif dice < 0.79 - calm / 4:
         cluster.another_scheduler()
-    elif dice < 0.83 and cluster.running:
+    elif dice < 0.89 and cluster.running:
         cluster.begin()
-    elif dice < 0.86 and cluster.stopped:
+    elif dice < 0.92 and cluster.stopped:
         cluster.come_again()
-    elif dice < 0.861:
+    elif dice < 0.921:
         cluster.cancel()
     else:
         cluster.tick()

@@ -183,7 +183,7 @@ class Dispatch:
         self._count = fragments
         self._fragments: defaultdict[int, _Fragment] = defaultdict(_Fragment)  # those started and not yet in line
         self._next = 0  # the first fragment never started
-        self._again: list[int] = []  # fragments to be tried again, before new ones
+        self._again: list[int] = []  # fragments to be tried again, before new ones; none of them runs
         self._of: dict[int, int] = {}  # attempt -> fragment, while it runs
         self._worker: dict[int, str] = {}
         self._begun: set[int] = set()
@@ -253,7 +253,6 @@ class Dispatch:
         for twin in sorted(fragment.running):
             self._forget(twin)
             orders.append(Drop(twin))
-        self._again = [again for again in self._again if again != number]
         self._count_ready()
         return self._done_or([*orders, *self._fill()])
 
