@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.petascale.report import by_chunks
+
 _COLOURS = ("#0072B2", "#D55E00", "#009E73")
 
 
@@ -14,17 +16,18 @@ def draw(report: dict[str, Any], file: Path) -> None:
 
     figure = Figure(figsize=(13, 8.5), dpi=110, layout="constrained")
     (plans, mix), (moved, healed) = figure.subplots(2, 2)
-    for place, at in enumerate(report["at"]):
+    for place, at in enumerate(by_chunks(report)):
         label, colour = f"{at['planning']['chunks']:,} chunks", _COLOURS[place % 3]
         _plans(plans, at, place, colour, label)
-        _mix(mix, at, place, colour, label)
+        if at["mix"]:
+            _mix(mix, at["mix"], place, colour, label)
         lost = [h["lost"] for h in at["healing"]]
         moved.plot(lost, [h["moved_bytes"] / 1e12 for h in at["healing"]], "o-", color=colour, label=f"moved, {label}")
         moved.plot(lost, [h["lost_bytes"] / 1e12 for h in at["healing"]], "x--", color=colour, label=f"held, {label}")
         healed.plot(lost, [h["heal_s"] / 3600 for h in at["healing"]], "o-", color=colour, label=label)
     _name(plans, "Planning", "CPU milliseconds")
     plans.axhline(50, color="#888888", linewidth=1, linestyle=":")
-    _name(mix, "100 cones and 50 scans at once, one scheduler", "seconds until all of a class are done")
+    _name(mix, "100 cones and 50 scans at once: all of a class are done", "seconds")
     _name(moved, "Bytes after losing hosts", "TB", "hosts lost at once")
     _name(healed, "Time until every part has its copies again", "hours", "hosts lost at once")
     figure.savefig(file)
@@ -43,17 +46,17 @@ def _plans(axes: Any, at: dict[str, Any], place: int, colour: str, label: str) -
     axes.set_yscale("log")
 
 
-def _mix(axes: Any, at: dict[str, Any], place: int, colour: str, label: str) -> None:
-    kinds = at["kinds"]
+def _mix(axes: Any, said: dict[str, Any], place: int, colour: str, label: str) -> None:
+    kinds = said["kinds"]
     spots = [i + 0.35 * place for i in range(len(kinds))]
-    ends = [at["mix"]["one scheduler"]["ends_s"][kind["name"]] for kind in kinds]
-    free = [at["mix"]["no scheduler"]["ends_s"][kind["name"]] for kind in kinds]
+    ends = [said["as it is"]["ends_s"][kind["name"]] for kind in kinds]
+    free = [said["workers alone"]["ends_s"][kind["name"]] for kind in kinds]
     axes.bar(spots, ends, 0.33, color=colour, label=label)
     axes.plot(spots, free, "_", color="white", markersize=13, markeredgewidth=2)
     if place == 0:
         due = [kind["deadline_h"] * 3600 for kind in kinds]
         axes.plot([i + 0.17 for i in range(len(kinds))], due, "v", color="black", label="due")
-        axes.plot([], [], "_", color="#aaaaaa", markeredgewidth=2, label="were the scheduler free")
+        axes.plot([], [], "_", color="#aaaaaa", markeredgewidth=2, label="on the workers alone")
     axes.set_xticks(
         [i + 0.17 for i in range(len(kinds))], [kind["name"].replace(" ", "\n", 1) for kind in kinds], size=8
     )
@@ -67,4 +70,5 @@ def _name(axes: Any, title: str, unit: str, below: str = "") -> None:
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)

@@ -45,6 +45,11 @@ class Machines:
         self.dead: set[str] = set()
         self._under_way: list[tuple[float, int, Pull]] = []
 
+    @property
+    def busy(self) -> bool:
+        """Whether bytes are on their way."""
+        return bool(self._under_way)
+
     def take(self, order: WorkerOrder) -> Event | None:
         """What a host answers at once; a fetch is answered when its bytes are there."""
         if isinstance(order, Pull):
@@ -106,8 +111,8 @@ def measure_healing(
     machines.moved, at, began, slowest = 0, machines.now, time.process_time(), 0.0
     for name in gone:
         keeper.handle(HostSilent(name))
-    steps = 0
-    while steps < _STEPS_MAX and (machines.now - at < settings.worker_lost_seconds + 90 or not _healthy(keeper)):
+    steps, noticed_s = 0, settings.worker_lost_seconds + 90
+    while steps < _STEPS_MAX and (machines.now - at < noticed_s or machines.busy or not _healthy(keeper)):
         slowest = max(slowest, _step(keeper, machines))
         steps += 1
     return {

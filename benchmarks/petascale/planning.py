@@ -22,9 +22,11 @@ from qsky.sql.bind import bind
 from qsky.sql.parse import parse
 
 QUERIES = {
-    "cone of 1 arcmin": "SELECT ra, mag FROM object WHERE qserv_areaspec_circle({ra}, -30, 0.0167)",
+    "cone of 1 arcmin": "SELECT ra, mag FROM object WHERE qserv_areaspec_circle({ra}, 30, 0.0167)",
     "scan of object": "SELECT AVG(mag), COUNT(mag) FROM object WHERE flux > {ra}",
     "scan of source": "SELECT AVG(psf) FROM source WHERE band > {ra}",
+    "near neighbours": "SELECT COUNT(*) FROM object a, object b WHERE"
+    " scisql_angSep(a.ra, a.dec, b.ra, b.dec) < 0.0005 AND a.id < b.id AND a.mag > {ra}",
     "object joins source": "SELECT COUNT(*) FROM object o, source s WHERE o.id = s.oid AND o.mag > {ra}",
 }
 _BIG = [(name, kind) for name, kind in (("id", "BIGINT"), ("ra", "DOUBLE"), ("dec", "DOUBLE"))]
@@ -65,7 +67,7 @@ class _Paper:
         each = int(petabytes * 1e15 / chunks)
         small, large = _parts(order, chunks, each // 50), _parts(order, chunks, each)
         self.snapshots = {
-            "object": TableSnapshot("dr", 1, sky, "/r", self.tiling, small, NO_PARTS),
+            "object": TableSnapshot("dr", 1, sky, "/r", self.tiling, small, _parts(order, chunks, each // 5000)),
             "source": TableSnapshot("dr", 1, child, "/r", self.tiling, large, NO_PARTS),
         }
 

@@ -138,6 +138,9 @@ class Settings:
         10,
     )
     fragment_bytes_target: int = setting(128 * MIB, "Bytes of parts batched into one fragment of a scan.", 1, 1 << 40)
+    fragments_target: int = setting(
+        50_000, "Fragments of the largest scans, about: what would be more is cut into larger ones.", 1, 1 << 30
+    )
     first_rows_bytes_target: int = setting(
         16 * MIB, "Bytes of the first chunk read at a time where its rows are the first of the answer.", 1, 1 << 40
     )

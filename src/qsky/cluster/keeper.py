@@ -246,6 +246,7 @@ class Keeper:
 
     def _touch_changed(self) -> None:
         """Put what changed into the queue of its urgency."""
+        missed = False
         for name in self.holdings.changed:
             part = self.holdings.parts.get(name)
             if part is None:
@@ -254,9 +255,10 @@ class Keeper:
             else:
                 self.queues.due(name, len(part.holders), self.settings.replicas)
                 self._statements.count(part, self.now)
-                if not part.holders:
-                    self.members.ask_everybody()
+                missed |= not part.holders
         self.holdings.changed = {}
+        if missed:
+            self.members.ask_everybody()
 
     def _look_at_due(self) -> None:
         """The most urgent first, as far as rates allow; who must wait for a worker goes to the end of the queue."""

@@ -30,7 +30,7 @@ from qsky.dispatch.transport import Mailbox
 from qsky.fragment import Fragment, PartFile
 from qsky.worker.station import Certificates, checked_address, configure, obey, run_fragment, serve
 
-_SHARE_OF_SLOTS: Final = 8  # a query has so many attempts out per worker as this part of its slots
+SHARE_OF_SLOTS: Final = 8  # a query has so many attempts out per worker as this part of its slots
 _CLOSE_SECONDS: Final = 5.0
 _BATCH_SECONDS: Final = 0.002  # Dask's client gathers messages for 10 ms, which a small query would feel
 
@@ -164,7 +164,7 @@ class DaskTransport:
 
     @property
     def slots(self) -> int:
-        return max(1, self._link.settings.worker_slots // _SHARE_OF_SLOTS) * max(1, self.hosts)
+        return max(1, self._link.settings.worker_slots // SHARE_OF_SLOTS) * max(1, self.hosts)
 
     @property
     def hosts(self) -> int:

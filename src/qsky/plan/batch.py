@@ -77,8 +77,9 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     if count == 0:
         return NO_BATCHES
     settings = draft.settings
-    fair = max(int(leaves.bytes.sum()) // _FRAGMENTS_WANTED, _FRAGMENT_BYTES_LEAST)
-    target = min(fair, settings.fragment_bytes_target)
+    total = int(leaves.bytes.sum())
+    largest = max(settings.fragment_bytes_target, total // settings.fragments_target)
+    target = min(max(total // _FRAGMENTS_WANTED, _FRAGMENT_BYTES_LEAST), largest)
     by_bytes = (np.cumsum(leaves.bytes) - leaves.bytes) // target
     group = np.concatenate(([0], np.cumsum((np.diff(by_bytes) != 0) | _apart(leaves, settings.fragment_cell_order))))
     first_rows = _gives_first_rows(draft, cells)
@@ -89,7 +90,7 @@ def _batches(leaves: Leaves, cells: Cells | None, anchor: Team, single: bool, dr
     firsts = np.flatnonzero(inside % chunks_max == 0)
     lasts = np.append(firsts[1:], count)
     sizes = np.add.reduceat(leaves.bytes, firsts)
-    heavy = (lasts - firsts == 1) & (sizes >= 2 * settings.fragment_bytes_target)
+    heavy = (lasts - firsts == 1) & (sizes >= 2 * largest)
     if not all(draft.refs[alias].cell_column for alias in anchor.aliases):
         heavy[:] = False
     pieces = np.where(heavy, np.minimum(-(-sizes // target), _CUTS_MAX), 1)

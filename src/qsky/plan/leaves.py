@@ -81,7 +81,15 @@ def leaves_of(required: list[Ref], members: list[Ref], cells: Cells | None) -> L
 
 
 def _sizes(parts: Parts, places: Ints, starts: Ints) -> Ints:
-    """Bytes of the parts in each chunk."""
-    at = np.minimum(np.searchsorted(starts, parts.leaf_starts[places]), len(starts) - 1)
-    there = starts[at] == parts.leaf_starts[places]
-    return np.bincount(at[there], parts.bytes[places][there], len(starts)).astype(np.int64)
+    """Bytes of the parts in each chunk. Parts of one chunk are neighbours, so most of the work is adding runs."""
+    sizes = np.zeros(len(starts), dtype=np.int64)
+    if len(places):
+        own = parts.leaf_starts[places]
+        runs = _run_starts(own)
+        mine, sums = own[runs], np.add.reduceat(parts.bytes[places], runs)
+        if np.array_equal(mine, starts):
+            return sums
+        at = np.minimum(np.searchsorted(starts, mine), len(starts) - 1)
+        there = starts[at] == mine
+        sizes[at[there]] = sums[there]
+    return sizes
