@@ -37,6 +37,8 @@ def maybe_fault(world: World) -> None:
         world.publish()
     elif dice < 0.49:
         world.vacuum()
+    elif dice < 0.51:
+        worker.slow = not worker.slow
 
 
 def lose_disk(world: World, name: str, worker: Worker) -> None:
@@ -55,7 +57,9 @@ def corrupt(world: World, name: str, worker: Worker) -> None:
     if parts:
         part = world.rng.choice(parts)
         if world.may_harm(name, [part]):
-            worker.disk[part] = worker.disk[part][0], False
+            size = worker.disk[part][0]
+            worker.disk[part] = world.rng.choice((size, size, size - 1)), False
+            worker.serial += worker.disk[part][0] != size
 
 
 def unsettled(world: World) -> list[str]:
@@ -88,7 +92,7 @@ def simulate(seed: int) -> tuple[World, int]:
         world.publish()
     dead = [name for name, worker in world.workers.items() if not worker.up and not worker.disk]
     for name, worker in world.workers.items():
-        worker.up = name not in dead[: len(world.workers) - world.settings.replicas]
+        worker.up, worker.slow = name not in dead[: len(world.workers) - world.settings.replicas], False
     for desk in world.desks:  # whoever is told to look will find what is bad
         desk.keeper.settings = world.settings.with_changes(scrub_bytes_per_second=2)
     survive = {part for part in world.wanted if world.copies(part)}

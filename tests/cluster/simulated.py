@@ -37,6 +37,7 @@ from qsky.cluster.orders import (
 )
 from qsky.cluster.topology import Host, everywhere
 from qsky.config import Settings
+from tests.cluster.rules import Book
 
 DATABASE = "public/sky"
 STEP = 10.0
@@ -61,6 +62,8 @@ class Worker:
 
     host: Host
     up: bool = True
+    slow: bool = False
+    capacity: int = 1 << 40
     disk: dict[str, tuple[int, bool]] = field(default_factory=dict)
     serial: int = 0
     epoch: int = 0
@@ -75,6 +78,7 @@ class Desk:
     """One keeper, what it has not read yet, and what was said to it."""
 
     keeper: Keeper
+    book: Book
     inbox: list[Event] = field(default_factory=list)
     paused_until: float = 0.0
     held_since: float = -1.0  # its first tick under the lease
@@ -107,7 +111,8 @@ class World:
         self.deletes: defaultdict[tuple[str, str], int] = defaultdict(int)  # on their way
         self.epoch = 0
         self.lease: tuple[Desk | None, float] = (None, 0.0)
-        self.desks = [Desk(Keeper(self.settings)) for _ in range(2)]
+        keepers = [Keeper(self.settings) for _ in range(2)]
+        self.desks = [Desk(keeper, Book(keeper)) for keeper in keepers]
         self.moved = 0
         self.lost_said: set[str] = set()
         self._loads = 0
@@ -130,8 +135,6 @@ class World:
             for host in self.rng.sample(up, min(self.settings.replicas, len(up))):
                 self.store(self.workers[host], part.name, part.bytes)
         self.loading[name] = self.now, parts
-        for desk in self.desks:
-            desk.inbox.append(LiveLoads(frozenset(self.loading)))
 
     def publish(self) -> None:
         """A revision names the parts of every load, if their copies are still there."""
@@ -139,18 +142,17 @@ class World:
             if all(self.copies(part.name) for part in parts):
                 self.wanted.update((part.name, part) for part in parts)
         self.loading.clear()
-        self.tell_wanted()
 
     def vacuum(self) -> None:
         for name in self.rng.sample(sorted(self.wanted), min(2, len(self.wanted))):
             del self.wanted[name]
             self.vacuumed.add(name)
-        self.tell_wanted()
 
-    def tell_wanted(self) -> None:
-        parts = tuple(self.wanted.values())
-        for desk in self.desks:
-            desk.inbox.append(Wanted(DATABASE, parts))
+    def read_catalogue(self, desk: Desk) -> None:
+        """A keeper reads revisions and leases now and then, each for itself."""
+        if self.rng.random() < 0.6:
+            desk.inbox.append(Wanted(DATABASE, tuple(self.wanted.values())))
+        if self.rng.random() < 0.6:
             desk.inbox.append(LiveLoads(frozenset(self.loading)))
 
     # -- disks
@@ -183,6 +185,8 @@ class World:
         times = 0 if dice < 0.02 else 2 if dice < 0.07 else 1
         for _ in range(times):
             late = self.rng.choice((0, 0, 0, 1, 2)) if self.rng.random() < 0.95 else self.rng.randint(5, 40)
+            if isinstance(message, WorkerOrder) and self.workers[message.on].slow:
+                late += self.rng.randint(3, 16)
             self.post.append((self.now + late * STEP, len(self.post), kind, message, desk))
             if isinstance(message, Delete):
                 self.deletes[message.on, message.part] += 1
@@ -216,7 +220,9 @@ class World:
             return
         why = self.outcome(worker, order)
         known = order.epoch, order.number, worker.serial
-        self.send("event", OrderFailed(*known, why) if why else OrderDone(*known), desk)  # type: ignore[arg-type]
+        answer = OrderFailed(*known, why) if why else OrderDone(*known)  # type: ignore[arg-type]
+        for who in self.desks if self.rng.random() < 0.1 else [desk]:  # some answers are heard by everybody
+            self.send("event", answer, who)
 
     def accepts(self, worker: Worker, order: WorkerOrder) -> bool:
         rank = order.epoch, order.number
@@ -248,6 +254,8 @@ class World:
             return ""
         if self.rng.random() < 0.02:
             return "error"
+        if sum(size for size, _ in worker.disk.values()) + order.bytes > worker.capacity:
+            return "full"
         for source in order.sources:
             if self.workers[source].up and self.workers[source].good(order.part):
                 self.store(worker, order.part, order.bytes)
@@ -274,6 +282,7 @@ class World:
             if not slept:
                 self.renew(desk)
             self.tell_hosts(desk)
+            self.read_catalogue(desk)
             inbox, desk.inbox = desk.inbox, []
             if slept:  # it acts before it learns what it has missed
                 self.orders_of(desk, slept)
@@ -287,15 +296,19 @@ class World:
             self.epoch += 1
             self.lease = desk, self.now + 5 * STEP
             desk.held_since = -1.0
-            desk.keeper.handle(LeaseHeld(self.epoch))
+            self.heard(desk, LeaseHeld(self.epoch))
         elif holder is desk:
             self.lease = desk, self.now + 5 * STEP
+            self.heard(desk, LeaseHeld(self.epoch))
         elif desk.keeper.epoch is not None:
-            desk.keeper.handle(LeaseLost())
+            self.heard(desk, LeaseLost())
 
     def tell_hosts(self, desk: Desk) -> None:
         for name, worker in self.workers.items():
-            if worker.up and name not in desk.told_up:
+            if worker.up and self.rng.random() < 0.1:  # it says what it holds without being asked
+                holds = {part: size for part, (size, _) in worker.disk.items()}
+                self.send("event", Inventory(name, worker.serial, holds), desk)
+            if worker.up and (name not in desk.told_up or self.rng.random() < 0.3):
                 desk.inbox.append(HostSeen(worker.host))
                 desk.told_up.add(name)
             elif not worker.up and (name in desk.told_up or name not in desk.told):
@@ -306,7 +319,8 @@ class World:
             desk.inbox.append(Drain(name))
 
     def heard(self, desk: Desk, event: Event) -> None:
-        desk.keeper.handle(event)
+        assert desk.keeper.handle(event) == []
+        desk.book.told(event)
         if isinstance(event, HostSilent):
             there = [m for m in desk.keeper.members.by_name.values() if not m.lost]
             if 3 * sum(not m.heard for m in there) > len(there):
@@ -318,12 +332,15 @@ class World:
             desk.held_since = self.now
         since = max(desk.held_since, desk.mass_at)
         for order in orders:
+            desk.book.ordered(order, self.now)
             if isinstance(order, Pull | Delete | Quarantine | Lost):
                 assert self.now - since >= self.settings.keeper_quiet_seconds, "something was judged in quiet time"
             if isinstance(order, WorkerOrder | AskInventory):
                 self.send("order", order, desk)
             elif isinstance(order, Lost) and not slept:
                 self.check_lost(order)
+
+        desk.book.look(self.now)
 
     def check_lost(self, said: Lost) -> None:
         for part in said.parts:

@@ -153,6 +153,11 @@ class Flights:
         self._witnesses[order.part, order.on] = order.number, flight.sent_at
         self.clear(order.part, order.on)
 
+    def disprove(self, part: str, host: str) -> None:
+        """A copy was found bad, or missing: what was found before counts no more."""
+        self._witnesses.pop((part, host), None)
+        self.clear(part, host)
+
     def doubt(self, part: str, host: str) -> None:
         """A copy may be bad."""
         self._doubted[part].add(host)

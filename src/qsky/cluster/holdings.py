@@ -99,6 +99,22 @@ class Holdings:
         hosts[host] = size, hosts[host][1] if host in hosts else now
         return news
 
+    def stray_since(self, name: str, host: str) -> float | None:
+        """From when the grace of a stray counts; None if the host has no such stray."""
+        _, since = self.strays.get(name, {}).get(host, (0, None))
+        return since
+
+    def spare(self, loads: frozenset[str], now: float) -> None:
+        """The strays of these loads, which have just ended, have their grace before them: a revision may name them."""
+        for name, hosts in self.strays.items():
+            if load_of(name) in loads:
+                hosts.update({host: (size, now) for host, (size, _) in hosts.items()})
+
+    def slept(self, seconds: float) -> None:
+        """Nobody read what is wanted for so long: that was no grace."""
+        for hosts in self.strays.values():
+            hosts.update({host: (size, since + seconds) for host, (size, since) in hosts.items()})
+
     def forget_stray(self, name: str, host: str) -> None:
         """The host holds it no more."""
         hosts = self.strays.get(name)

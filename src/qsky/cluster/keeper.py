@@ -85,6 +85,7 @@ class Keeper:
                 self._placement_old = True
                 self._new_strays()
             case LiveLoads():
+                self.holdings.spare(self.loads - event.loads, self.now)
                 self.loads = event.loads
             case OrderDone():
                 self._done(event)
@@ -170,7 +171,7 @@ class Keeper:
         elif isinstance(order, Pull):
             self._pull_failed(order, part, event.why)
         elif event.why in ("missing", "bad"):
-            self.flights.clear(order.part, order.on)
+            self.flights.disprove(order.part, order.on)
             self.holdings.remove(part, order.on)
 
     def _pull_failed(self, order: Pull, part: Part, why: str) -> None:
@@ -190,6 +191,7 @@ class Keeper:
         asleep = now - self.now - self.settings.keeper_retry_seconds
         if asleep > 0:
             self.members.slept(asleep)
+            self.holdings.slept(asleep)
         self.now = max(self.now, now)
         if self.epoch is None:
             return []

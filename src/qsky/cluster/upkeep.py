@@ -12,9 +12,14 @@ def put_aside(
     holdings: Holdings, members: Members, flights: Flights, queues: Queues, loads: frozenset[str], now: float
 ) -> None:
     """Strays older than the grace go to quarantine; those of live loads, or of databases nobody spoke of, wait."""
+    grace = members.settings.keeper_unknown_grace_seconds
     again = now + members.settings.keeper_retry_seconds
     for host, name in queues.ripe_strays(now):
-        if host not in holdings.strays.get(name, {}):
+        since = holdings.stray_since(name, host)
+        if since is None:
+            continue
+        if now < since + grace:  # what was known of it when it was put down has changed
+            queues.remember_stray(since + grace, host, name)
             continue
         known = holdings.knows_database_of(name)
         if not known or is_of_live_load(name, loads) or not members.ready(host) or flights.touches(name, host):
