@@ -30,8 +30,8 @@ from qsky.cluster.rebalance import wanted
 from qsky.cluster.topology import Host, units_of
 from qsky.config import Settings
 
-_STEP_S = 30.0
-_STEPS_MAX = 4000
+_STEP_S_MAX = 30.0
+_STEPS_MAX = 10_000
 
 
 class Machines:
@@ -102,8 +102,9 @@ def measure_healing(
     began = time.process_time()
     for event in (*map(HostSeen, hosts), Wanted("public/dr", parts), LeaseHeld(1)):
         keeper.handle(event)
-    while machines.now <= settings.keeper_quiet_seconds + 2 * _STEP_S:
-        _step(keeper, machines)
+    step_s = min(_STEP_S_MAX, parts[0].bytes * machines.seconds_each_byte / 2)  # who is done must not wait for a tick
+    while machines.now <= settings.keeper_quiet_seconds + 2 * _STEP_S_MAX:
+        _step(keeper, machines, _STEP_S_MAX)
     started_s = time.process_time() - began
     gone = [host.name for host in hosts[:: max(len(hosts) // lost, 1)]][:lost]
     gone_bytes = sum(sum(machines.disks[name].values()) for name in gone)
@@ -113,7 +114,7 @@ def measure_healing(
         keeper.handle(HostSilent(name))
     steps, noticed_s = 0, settings.worker_lost_seconds + 90
     while steps < _STEPS_MAX and (machines.now - at < noticed_s or machines.busy or not _healthy(keeper)):
-        slowest = max(slowest, _step(keeper, machines))
+        slowest = max(slowest, _step(keeper, machines, step_s))
         steps += 1
     return {
         "chunks": chunks, "lost": lost, "lost_bytes": gone_bytes, "moved_bytes": machines.moved,
@@ -141,13 +142,13 @@ def _healthy(keeper: Keeper) -> bool:
     return all(len(part.holders) >= keeper.settings.replicas for part in short) and not keeper.holdings.changed
 
 
-def _step(keeper: Keeper, machines: Machines) -> float:
-    machines.now += _STEP_S
+def _step(keeper: Keeper, machines: Machines, seconds: float) -> float:
+    machines.now += seconds
     for event in machines.arrived():
         keeper.handle(event)
     began = time.process_time()
     orders = keeper.handle(Tick(machines.now))
-    seconds = time.process_time() - began
+    spent = time.process_time() - began
     for order in orders:
         if isinstance(order, AskInventory) and order.on not in machines.dead:
             keeper.handle(Inventory(order.on, 0, machines.disks[order.on], order.number))
@@ -155,4 +156,4 @@ def _step(keeper: Keeper, machines: Machines) -> float:
             answer = machines.take(order)
             if answer is not None:
                 keeper.handle(answer)
-    return seconds
+    return spent

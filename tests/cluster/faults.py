@@ -39,6 +39,8 @@ def maybe_fault(world: World) -> None:
         world.vacuum()
     elif dice < 0.51:
         worker.slow = not worker.slow
+    elif dice < 0.53:
+        worker.capacity = rng.choice((80, 1 << 40))
 
 
 def lose_disk(world: World, name: str, worker: Worker) -> None:
@@ -92,7 +94,8 @@ def simulate(seed: int) -> tuple[World, int]:
         world.publish()
     dead = [name for name, worker in world.workers.items() if not worker.up and not worker.disk]
     for name, worker in world.workers.items():
-        worker.up, worker.slow = name not in dead[: len(world.workers) - world.settings.replicas], False
+        worker.up = name not in dead[: len(world.workers) - world.settings.replicas]
+        worker.slow, worker.capacity = False, 1 << 40
     for desk in world.desks:  # whoever is told to look will find what is bad
         desk.keeper.settings = world.settings.with_changes(scrub_bytes_per_second=2)
     survive = {part for part in world.wanted if world.copies(part)}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from qsky.cluster.keeper import Keeper
 from qsky.cluster.orders import (
+    AskInventory,
     Delete,
     Drain,
     Drained,
@@ -50,6 +51,12 @@ class Book:
     up: set[str] = field(default_factory=set)
     leaving: set[str] = field(default_factory=set)
     ready_at: dict[str, float] = field(default_factory=dict)
+    heard_since: dict[str, float] = field(default_factory=dict)
+    watching_since: float = 0.0
+    ticked_at: float = 0.0
+    asked_at: dict[str, float] = field(default_factory=dict)
+    pulled: dict[tuple[str, str], int] = field(default_factory=dict)  # copies that came, and the serial after that
+    serials: dict[str, int] = field(default_factory=dict)
     lost: set[str] = field(default_factory=set)
 
     # -- what it was told
@@ -60,6 +67,8 @@ class Book:
             case LeaseHeld():
                 self._new_epoch(event.epoch)
             case HostSeen():
+                if event.host.name not in self.up:
+                    self.heard_since[event.host.name] = self.keeper.now
                 self.up.add(event.host.name)
             case HostSilent():
                 self._silent(event.host)
@@ -68,8 +77,7 @@ class Book:
             case Undrain():
                 self.leaving.discard(event.host)
             case Inventory():
-                for part in event.parts:
-                    self.stray_since.setdefault((part, event.host), self.keeper.now)
+                self._reported(event)
             case Wanted():
                 wanted = frozenset(part.name for part in event.parts)
                 self.spared_at.update(dict.fromkeys(self.wanted - wanted, self.keeper.now))
@@ -82,15 +90,35 @@ class Book:
         for name in self.keeper.members.by_name:
             if self.keeper.members.ready(name):
                 self.ready_at[name] = self.keeper.now
+        parts = self.keeper.holdings.parts
+        self.pulled = {c: at for c, at in self.pulled.items() if c[0] in parts and c[1] in parts[c[0]].holders}
+
+    def _reported(self, event: Inventory) -> None:
+        """What is believed after an inventory: neither what is older than it, nor what it shows to be wrong."""
+        for part in event.parts:
+            self.stray_since.setdefault((part, event.host), self.keeper.now)
+        for name, part in self.keeper.holdings.parts.items():
+            counted = event.host in part.holders
+            newer = self.pulled.get((name, event.host), -1) > event.serial
+            assert counted or not newer, "an inventory has undone what came after it"
+            read = self.keeper.members.by_name[event.host].serial == event.serial and self.keeper.members.ready(event.host)
+            wrong = event.parts.get(name, part.bytes) != part.bytes
+            assert not (counted and wrong and read and not newer), "a copy of the wrong size is counted"
+        for number, (order, _) in self.sent.items():
+            if isinstance(order, Delete) and order.on == event.host and number not in self.stuck:
+                part_now = self.keeper.holdings.parts.get(order.part)
+                assert part_now is None or event.host not in part_now.holders, "a copy on its way out is counted"
 
     def _new_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
             self.epoch = epoch
+            self.watching_since = self.keeper.now
             for memory in (self.sent, self.good, self.condemned, self.failed_at):
                 memory.clear()
 
     def _silent(self, host: str) -> None:
         self.up.discard(host)
+        self.pulled = {copy: serial for copy, serial in self.pulled.items() if copy[1] != host}
         self.stuck.update(
             n for n, (o, _) in self.sent.items() if o.on == host or (isinstance(o, Pull) and o.sources[0] == host)
         )
@@ -104,10 +132,18 @@ class Book:
             return  # whether it counts depends on whether the host was back before
         if isinstance(event, OrderFailed):
             self.failed_at[order.part] = self.keeper.now
+            self.pulled.pop(copy, None)
+            part = self.keeper.holdings.parts.get(order.part)
             if event.why in ("missing", "bad"):
                 self.good.pop(copy, None)
+                assert part is None or order.on not in part.holders, "a bad copy is counted"
+            if event.why == "full" and part is not None:
+                assert self.keeper.members.by_name[order.on].room is not None, "nobody minds that a disk is full"
         elif isinstance(order, Pull | Verify | Scrub):
             self.good[copy] = max(self.good.get(copy, (-1, 0.0)), (order.number, when))  # answers overtake each other
+            part = self.keeper.holdings.parts.get(order.part)
+            if isinstance(order, Pull) and part is not None and order.on in part.holders:
+                self.pulled[copy] = event.serial
             self.stray_since.setdefault(copy, self.keeper.now)
 
     # -- what it orders
@@ -126,6 +162,8 @@ class Book:
         elif isinstance(order, Healthy):
             parts = list(self.keeper.holdings.parts.values())
             assert all(len(part.holders) >= self._copies() for part in parts), "it is not healthy"
+        elif isinstance(order, AskInventory):
+            self.asked_at[order.on] = now
         if isinstance(order, Pull | Verify | Delete):
             waited = now - self.failed_at.pop(order.part, -1e9)
             assert waited >= self.keeper.settings.keeper_retry_seconds, "it is tried again at once"
@@ -133,6 +171,7 @@ class Book:
             assert order.epoch == self.epoch
             self.sent[order.number] = order, now
             if isinstance(order, Delete | Quarantine):
+                self.pulled.pop((order.part, order.on), None)
                 self.condemned[order.part, order.on] = order.number
 
     def _copies(self) -> int:
@@ -142,7 +181,8 @@ class Book:
 
     def _check_delete(self, order: Delete, now: float) -> None:
         """Only if all those that stay were read of late, under this lease, and are there."""
-        vouching = [host for (part, host) in self.good if part == order.part and self._vouches(part, host, now)]
+        holders = self.keeper.holdings.parts[order.part].holders
+        vouching = [host for host in holders if (order.part, host) in self.good and self._vouches(order.part, host, now)]
         assert order.on not in self.leaving, "a copy on a worker that leaves is removed"
         assert len(set(vouching) - {order.on}) >= self._copies(), "a copy is removed though the others are not sure"
 
@@ -176,8 +216,26 @@ class Book:
         """After a tick: what nobody answered counts no more; who is lost must have been away for long enough."""
         limit = now - self.keeper.settings.keeper_order_seconds_max
         self.sent = {number: (order, when) for number, (order, when) in self.sent.items() if when > limit}
+        self._sleep(now)
+        for name, part in self.keeper.holdings.parts.items():
+            for host in part.holders:
+                self.stray_since.setdefault((name, host), now)
         for name, member in self.keeper.members.by_name.items():
+            assert member.serial >= self.serials.get(name, -1), "an old inventory was read"
+            self.serials[name] = member.serial
+            if self.keeper.epoch is not None and member.heard:
+                unasked = now - max(self.asked_at.get(name, -1e9), self.heard_since[name], self.watching_since)
+                assert unasked <= self.keeper.settings.keeper_inventory_seconds + 20, "nobody asks it"
             if member.lost and name not in self.lost:
+                assert not self.keeper.holdings.held[name], "what a lost worker held still counts"
                 away = now - self.ready_at.get(name, -1e9)
                 assert away >= self.keeper.settings.worker_lost_seconds, "a worker is lost too soon"
         self.lost = {name for name, member in self.keeper.members.by_name.items() if member.lost}
+
+    def _sleep(self, now: float) -> None:
+        """What a keeper slept through is neither silence nor grace."""
+        slept = now - self.ticked_at - self.keeper.settings.keeper_retry_seconds
+        self.ticked_at = now
+        if slept > 0:
+            self.watching_since = now
+            self.ready_at = {name: at + slept for name, at in self.ready_at.items()}

@@ -53,7 +53,8 @@ SETTINGS = Settings(
     keeper_unknown_grace_seconds=200,
     scrub_bytes_per_second=2,
 )
-HARM_SECONDS = 140.0  # between two of a part: longer than any copy vouches
+ON_THE_WAY_SECONDS = 400.0  # a worker may have got a part for so long without a keeper hearing of it
+HARM_SECONDS = 40.0  # between two of a part, beyond the time for which a copy vouches
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Worker:
     slow: bool = False
     capacity: int = 1 << 40
     disk: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    stored_at: dict[str, float] = field(default_factory=dict)
     serial: int = 0
     epoch: int = 0
     floor: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -98,6 +100,8 @@ class World:
             replicas=rng.choice((2, 2, 3)),
             placement_slack=rng.choice((0.1, 0.5)),
             scrub_bytes_per_second=rng.choice((0, 2)),
+            keeper_verified_seconds_max=rng.choice((100, 400)),
+            keeper_bytes_in_flight_max=rng.choice((100, 500)),
         )
         zones = rng.choice(("", "ab", "abc"))
         count = rng.randint(self.settings.replicas + 1, 7)
@@ -160,6 +164,7 @@ class World:
     def store(self, worker: Worker, part: str, size: int) -> None:
         worker.disk[part] = size, True
         worker.serial += 1
+        worker.stored_at[part] = self.now
 
     def remove(self, worker: Worker, part: str) -> None:
         if worker.disk.pop(part, None) is not None:
@@ -173,7 +178,7 @@ class World:
         """Whether each part keeps a good copy somewhere that no order threatens, and was not harmed of late."""
         for part in parts:
             safe = [other for other in self.copies(part, host) if not self.deletes[other, part]]
-            if not safe or self.now - self.harmed_at[part] < HARM_SECONDS:
+            if not safe or self.now - self.harmed_at[part] < self.settings.keeper_verified_seconds_max + HARM_SECONDS:
                 return False
         self.harmed_at.update((part, self.now) for part in parts)
         return True
@@ -221,7 +226,7 @@ class World:
         why = self.outcome(worker, order)
         known = order.epoch, order.number, worker.serial
         answer = OrderFailed(*known, why) if why else OrderDone(*known)  # type: ignore[arg-type]
-        for who in self.desks if self.rng.random() < 0.1 else [desk]:  # some answers are heard by everybody
+        for who in self.desks if self.rng.random() < 0.3 else [desk]:  # some answers are heard by everybody
             self.send("event", answer, who)
 
     def accepts(self, worker: Worker, order: WorkerOrder) -> bool:
@@ -344,7 +349,8 @@ class World:
 
     def check_lost(self, said: Lost) -> None:
         for part in said.parts:
-            holders = [host for host in self.copies(part) if self.workers[host].up]
+            there = (self.workers[host] for host in self.copies(part))
+            holders = [w.host.name for w in there if w.up and self.now - w.stored_at[part] > ON_THE_WAY_SECONDS]
             self.lost_said.add(part)
             assert not holders or part not in self.wanted, f"{part} is not lost: {holders}"
 

@@ -92,7 +92,5 @@ MUTATIONS: Final = tuple(
         ("vacuumed parts stay", _KEEPER, "                self.queues.remember_stray(ripe, host, name)\n", "                pass\n"),
         ("nobody is asked anew", _MEMBERS, "if member.heard and (member.asks or old) and not asked:", "if member.heard and member.asks and not asked:"),
         ("bad copies are not looked for", _UPKEEP, "                flights.scrub(name, host)\n", ""),
-        ("a worker obeys any epoch", _WORKER, "if order.epoch < worker.epoch or rank <", "if rank <"),
-        ("a worker obeys old orders", _WORKER, "order.epoch < worker.epoch or rank < worker.floor.get(order.part, (0, 0))", "order.epoch < worker.epoch"),
     )
 )  # fmt: skip
