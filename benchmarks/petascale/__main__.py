@@ -75,7 +75,9 @@ def kinds_of(given: argparse.Namespace, costs: dict[str, float], fragments: dict
     )
     own_s = costs["worker_us"] * 1e-6
     cones = Kind("cones", 100, 2, costs["cone_s"] + own_s, 10 / 3600, interactive=True)
-    kinds = [Kind(name, n, fragments[plan], ns * 1e-9 / fragments[plan] + own_s, due) for name, n, plan, ns, due in scans]
+    kinds = [
+        Kind(name, n, fragments[plan], ns * 1e-9 / fragments[plan] + own_s, due) for name, n, plan, ns, due in scans
+    ]
     return [cones, *kinds]
 
 
@@ -115,7 +117,9 @@ def main(words: list[str] | None = None) -> int:
     kept, stages = _Kept(given), given.stages.split(",")
     chunk_numbers, lost_numbers = (tuple(map(int, text.split(","))) for text in (given.chunks, given.lost))
     asked = lambda stage, work: work if stage in stages else None  # noqa: E731
-    costs = kept.of("costs", asked("costs", lambda: {**_apart(measure_messages), **_apart(measure_fragments, int(given.objects))}))
+    costs = kept.of(
+        "costs", asked("costs", lambda: {**_apart(measure_messages), **_apart(measure_fragments, int(given.objects))})
+    )
     hosts = [Host(f"w{i}", f"rack{i % int(given.zones)}", 10**14) for i in range(int(given.workers))]
     sky = given.petabytes, hosts, int(given.replicas)
     for chunks in chunk_numbers:
@@ -146,9 +150,7 @@ def _mixes(given: argparse.Namespace, costs: dict[str, float], planned: dict[str
         "workers alone": (_FREE, _FREE, slots),
     }
     for name, (tasks, coordinated, out) in ways.items():
-        cluster = Cluster(
-            workers, permits, tasks, int(given.coordinators), coordinated, costs["there_and_back_s"], out
-        )
+        cluster = Cluster(workers, permits, tasks, int(given.coordinators), coordinated, costs["there_and_back_s"], out)
         found[name] = run_mix(kinds, cluster, int(given.bundle))
     return found
 

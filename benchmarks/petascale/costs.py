@@ -54,7 +54,7 @@ def measure_fragments(objects: int) -> dict[str, float]:
         with opened(place) as sky:
             asking: Callable[[str], Callable[[], Any]] = lambda text: lambda: sky.sql(text).arrow()  # noqa: E731
             spent = {name: best(asking(text))[1]["cpu_s"] / rows * 1e9 for name, (text, rows) in texts.items()}
-            cones = each([lambda text=_CONE.format(*at): sky.sql(text).arrow().num_rows for at in CONES])
+            cones = each([lambda at=at: sky.sql(_CONE.format(*at)).arrow().num_rows for at in CONES])
         return {**spent, "cone_s": cones["cpu_s"]}
 
 

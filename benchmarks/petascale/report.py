@@ -71,12 +71,15 @@ def _mix(mix: dict[str, Any]) -> list[str]:
     ways = [mix[name] for name in ("as it is", "fewer out", "no scheduler", "workers alone")]
     one = ways[0]
     lines = [
-        "| queries at once | fragments each | due | half and all done | with fewer out | were the scheduler free | and coordinators |",
+        "| queries at once | fragments each | due | half, all done | with fewer out | scheduler free | coordinators, too |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in mix["kinds"]:
         name, due = kind["name"], kind["deadline_h"] * 3600
-        ends = " | ".join(f"{of['median_s'][name]:,.1f} to {of['ends_s'][name]:,.1f} s{' **late**' * (of['ends_s'][name] > due)}" for of in ways)
+        ends = " | ".join(
+            f"{of['median_s'][name]:,.1f} to {of['ends_s'][name]:,.1f} s{' **late**' * (of['ends_s'][name] > due)}"
+            for of in ways
+        )
         lines.append(f"| {kind['count']} {name} | {kind['fragments']:,} | {due:,.0f} s | {ends} |")
     own = one["cpu_s"] / max(one["events"], 1) * 1e6
     return [
@@ -90,7 +93,7 @@ def _mix(mix: dict[str, Any]) -> list[str]:
 
 def _healing(at: dict[str, Any]) -> list[str]:
     lines = [
-        "| hosts lost | held | moved | healed after | keeper's CPU to start | to heal | slowest tick | parts lost | memory |",
+        "| lost | held | moved | healed after | CPU to start | to heal | slowest tick | parts lost | memory |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for h in at["healing"]:

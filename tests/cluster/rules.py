@@ -101,7 +101,9 @@ class Book:
             counted = event.host in part.holders
             newer = self.pulled.get((name, event.host), -1) > event.serial
             assert counted or not newer, "an inventory has undone what came after it"
-            read = self.keeper.members.by_name[event.host].serial == event.serial and self.keeper.members.ready(event.host)
+            read = self.keeper.members.by_name[event.host].serial == event.serial and self.keeper.members.ready(
+                event.host
+            )
             wrong = event.parts.get(name, part.bytes) != part.bytes
             assert not (counted and wrong and read and not newer), "a copy of the wrong size is counted"
         for number, (order, _) in self.sent.items():
@@ -182,7 +184,9 @@ class Book:
     def _check_delete(self, order: Delete, now: float) -> None:
         """Only if all those that stay were read of late, under this lease, and are there."""
         holders = self.keeper.holdings.parts[order.part].holders
-        vouching = [host for host in holders if (order.part, host) in self.good and self._vouches(order.part, host, now)]
+        vouching = [
+            host for host in holders if (order.part, host) in self.good and self._vouches(order.part, host, now)
+        ]
         assert order.on not in self.leaving, "a copy on a worker that leaves is removed"
         assert len(set(vouching) - {order.on}) >= self._copies(), "a copy is removed though the others are not sure"
 
@@ -239,3 +243,4 @@ class Book:
         if slept > 0:
             self.watching_since = now
             self.ready_at = {name: at + slept for name, at in self.ready_at.items()}
+            self.stray_since = {copy: at + slept for copy, at in self.stray_since.items()}

@@ -136,19 +136,30 @@ MUTATIONS: Final = tuple(
             "return [*started, *self._end(Done(self._ready))]",
         ),
         ("it runs ahead of its consumer", _STATE, "self._taken + self.limits.ahead_max", "self._count"),
-        ("a consumer's progress opens no slot", _STATE, "self._taken += 1\n            return self._fill()", "return []"),
+        (
+            "a consumer's progress opens no slot",
+            _STATE,
+            "self._taken += 1\n            return self._fill()",
+            "return []",
+        ),
         (
             "slots stay empty",
             _STATE,
             "            orders.append(self._run(number))\n",
             "            orders.append(self._run(number))\n            break\n",
         ),
-        ("a slot too many", _STATE, "while len(self._of) < self.limits.slots:", "while len(self._of) <= self.limits.slots:"),
+        (
+            "a slot too many",
+            _STATE,
+            "while len(self._of) < self.limits.slots:",
+            "while len(self._of) <= self.limits.slots:",
+        ),
         (
             "new fragments before those that failed",
             _STATE,
             "        if self._again:\n            return self._again.pop(0)\n        if self._next < min(",
-            "        if self._again and self._next >= self._count:\n            return self._again.pop(0)\n        if self._next < min(",
+            "        if self._again and self._next >= self._count:\n            return self._again.pop(0)\n"
+            "        if self._next < min(",
         ),
         (
             "what runs is not stopped at the end",
