@@ -100,7 +100,8 @@ def _healing(at: dict[str, Any]) -> list[str]:
         heal = f"{h['heal_s'] / 60:,.0f} min" if h["healthy"] else "not in the time given"
         lines.append(
             f"| {h['lost']} | {h['lost_bytes'] / TERA:,.1f} TB | {h['moved_bytes'] / TERA:,.1f} TB | {heal} |"
-            f" {h['started_cpu_s']:.0f} s | {h['cpu_s']:.0f} s | {h['slowest_tick_s']:.1f} s | {h['missing']:,} | {h['mb']:,.0f} MB |"
+            f" {h['started_cpu_s']:.0f} s | {h['cpu_s']:.0f} s | {h['slowest_tick_s']:.1f} s |"
+            f" {h['missing']:,} | {h['mb']:,.0f} MB |"
         )
     return lines
 
