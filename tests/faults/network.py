@@ -1,12 +1,13 @@
 """A second machine, as far as the network can tell: a namespace with an address and a name of its own, and a cable to cut.
 
-Needs root and a mount namespace of its own (`unshare -m`), for names are given in a private /etc/hosts.
+Needs root and namespaces of its own for mounts and the host name (`unshare -m -u`): names are given in a private /etc/hosts.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -15,7 +16,7 @@ from typing import Final
 
 HERE: Final = "qsky-here"
 THERE: Final = "qsky-there"
-NEEDED: Final = "QSKY_TEST_MOUNTS"  # set by whoever gave this process a mount namespace of its own
+NEEDED: Final = "QSKY_TEST_NAMESPACES"  # set by whoever gave this process namespaces of its own
 
 
 class Network:
@@ -29,6 +30,7 @@ class Network:
         self._running: subprocess.Popen[bytes] | None = None
         hosts = folder / "hosts"
         hosts.write_text(f"127.0.0.1 localhost\n{net}.1 {HERE}\n{net}.2 {THERE}\n")
+        socket.sethostname(HERE)
         _run("mount", "--bind", str(hosts), "/etc/hosts")
         _run("ip", "netns", "add", self._name)
         try:
@@ -44,10 +46,10 @@ class Network:
     def start(self, root: Path, worker: str, log: Path, environment: dict[str, str]) -> None:
         """Let a worker run there, and again whenever it ends, as a machine's own supervisor would."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = f"while true; do {sys.executable} -m qsky --root {root} worker {worker}; sleep 1; done"
+        command = f"hostname {THERE}; while true; do {sys.executable} -m qsky --root {root} worker {worker}; sleep 1; done"
         with log.open("ab") as out:
             self._running = subprocess.Popen(
-                ["ip", "netns", "exec", self._name, "sh", "-c", command],
+                ["ip", "netns", "exec", self._name, "unshare", "-u", "sh", "-c", command],
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,

@@ -41,8 +41,8 @@ def matrix(runs: int, out: Path) -> Lines:
     seed = int(os.environ.get("QSKY_TEST_SEED", random.randrange(1 << 30)))
     command = [sys.executable, "-m", "tests.faults.one", str(runs), str(seed), str(out)]
     environment = dict(os.environ)
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0:
-        command = ["unshare", "-m", "--propagation", "private", *command]
+    if subprocess.run(["unshare", "-m", "-u", "true"], capture_output=True, check=False).returncode == 0:
+        command = ["unshare", "-m", "-u", "--propagation", "private", *command]
         environment[NEEDED] = "1"
     seconds_max = 300 + runs * len(FAULTS) * SECONDS_MAX_OF_A_RUN
     done = subprocess.run(

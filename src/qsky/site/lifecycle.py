@@ -87,6 +87,7 @@ def _end_daemons(site: Site, name: str, settings: Settings) -> None:
 def stop(site: Site, name: str, settings: Settings, *, at_once: bool) -> bool:
     """End one process and what it started, and leave it off; `at_once` with -9. Whether it ran. Raises usage."""
     _check(site, name)
+    run_folder(site).mkdir(parents=True, exist_ok=True)
     off_file(site, name).touch()
     one = known(run_folder(site), name)
     ones: list[Known] = [] if one is None else family(one)
@@ -109,6 +110,7 @@ def drain(site: Site, name: str, wished: bool) -> None:
     site.worker(name)
     path = run_folder(site) / f"{name}.drain"
     if wished:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     else:
         path.unlink(missing_ok=True)
