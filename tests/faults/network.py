@@ -46,7 +46,9 @@ class Network:
     def start(self, root: Path, worker: str, log: Path, environment: dict[str, str]) -> None:
         """Let a worker run there, and again whenever it ends, as a machine's own supervisor would."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        command = f"hostname {THERE}; while true; do {sys.executable} -m qsky --root {root} worker {worker}; sleep 1; done"
+        command = (
+            f"hostname {THERE}; while true; do {sys.executable} -m qsky --root {root} worker {worker}; sleep 1; done"
+        )
         with log.open("ab") as out:
             self._running = subprocess.Popen(
                 ["ip", "netns", "exec", self._name, "unshare", "-u", "sh", "-c", command],

@@ -151,9 +151,10 @@ def _struck(world: World, fault: Fault, seed: str, askers: Askers) -> Run:
     mend()
     mended = time.monotonic()
     until(lambda: not world.why_ill(), HEAL_SECONDS_MAX, "healed")
-    healed = time.monotonic() - (struck if fault.by_itself else mending)
+    whole = time.monotonic()
+    healed = whole - (struck if fault.by_itself else mending)
     askers.await_all_since(mended)
-    met = askers.met(struck, mended)
+    met = askers.met(struck, whole)
     return Run(
         fault.name,
         seed,
