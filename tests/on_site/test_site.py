@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from qsky.site.status import is_up, state_of
 from qsky.site.supervisor import command_of, off_file, run_folder
 from qsky.site.works import Deliver, Obey, Tell, Works
 from qsky.storage.store import DIGEST_LETTERS
+from qsky.storage.xrootd.keys import host_keys
 from qsky.worker.replica import Replica
 
 SETTINGS = Settings(stop_seconds_max=2.0)
@@ -93,6 +96,18 @@ def test_commands_are_those_of_containers(site: Site) -> None:
     assert command_of(site, "keeper")[-1] == "keeper"
 
 
+def test_machines_of_their_own(tmp_path: Path) -> None:
+    site = make_site(tmp_path, Wish(3, hosts={"w2": "127.0.0.2"}), SETTINGS, {})
+    assert site.hosts() == ("localhost", "127.0.0.2")
+    assert site.names_at("localhost") == ("scheduler", "r0", "w0", "w1", "keeper")
+    assert site.names_at("127.0.0.2") == ("w2",)
+    for host in site.hosts():
+        assert host_keys(site.keys, host).certificate.is_file()
+    with pytest.raises(QskyError) as caught:
+        make_site(tmp_path / "other", Wish(3, hosts={"w2": "no-such-machine.invalid"}), SETTINGS, {})
+    assert caught.value.code.name == "bad-arrangement"
+
+
 # -- processes
 
 
@@ -137,6 +152,26 @@ def test_what_is_stopped_stays_off(site: Site, sleeper: subprocess.Popen[bytes])
     sleeper.wait(60)
     start(site, "w1")
     assert not off_file(site, "w1").exists()
+
+
+def test_daemons_that_outlived_their_worker_are_ended(site: Site) -> None:
+    folder = site.daemons("w1")
+    folder.mkdir(parents=True)
+    left = subprocess.Popen(["sleep", "60"])
+    daemon = subprocess.Popen(["bash", "-c", f"exec -a xrootd tail -f /dev/null -- -c {folder / 'xrootd.cfg'}"])
+    try:
+        (folder / "cmsd.pid").write_text(f"{left.pid}\n")  # a number that was used again
+        (folder / "xrootd.pid").write_text(f"{daemon.pid}\n")
+        until = time.monotonic() + 30
+        while b"xrootd.cfg" not in Path(f"/proc/{daemon.pid}/cmdline").read_bytes() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        assert not stop(site, "w1", SETTINGS, at_once=True)
+        assert daemon.wait(10) != 0
+        assert left.poll() is None
+    finally:
+        left.kill()
+        left.wait()
 
 
 def test_a_cluster_that_is_down(site: Site) -> None:
@@ -207,6 +242,31 @@ def test_a_part_comes_in_blocks(works: Works) -> None:
     after = works.tell(Tell())
     assert after.parts == {name: 10_000}
     assert after.serial > before.serial and after.process == before.process
+
+
+def test_a_block_that_follows_on_nothing_is_refused(works: Works) -> None:
+    """The worker has been started again meanwhile."""
+    content = os.urandom(1000)
+    with pytest.raises(QskyError) as caught:
+        works.deliver(Deliver(part_of(content), 500, content[500:], 1000))
+    assert caught.value.code.name == "order-refused"
+
+
+def test_nothing_is_left_of_a_block_that_could_not_be_written(works: Works) -> None:
+    content = os.urandom(1000)
+    name = part_of(content)
+    aside = works._replica.folder.unnamed(name)
+    before, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(QskyError) as caught:
+            works.deliver(Deliver(name, 0, content, 1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, resource.RLIM_INFINITY))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert caught.value.code.name == "disk-full"
+    assert not aside.exists()
 
 
 def test_a_part_that_came_wrong_is_refused(works: Works) -> None:

@@ -108,7 +108,8 @@ def _show(site: Site, state: SiteState) -> None:
     workers = {worker.name: worker for worker in state.workers}
     for process in state.processes:
         line = f"{process.name:12} "
-        line += f"pid {process.pid}" if process.pid else ("off" if process.off else "not running")
+        absent = f"at {process.host}" if process.host else ("off" if process.off else "not running")
+        line += f"pid {process.pid}" if process.pid else absent
         if process.restarts:
             line += f", started again {counted(process.restarts, 'time')}"
         worker = workers.get(process.name)

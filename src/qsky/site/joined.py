@@ -70,7 +70,7 @@ class Joined:
     @cached_property
     def link(self) -> Link:
         """Raises insecure, no-cluster."""
-        link = link_to(self.site.scheduler, certificates(self.site), self._settings)
+        link = link_to(self.site.scheduler, certificates(self.site, self.site.scheduler_host), self._settings)
         try:
             link.wait_for_workers(1, self._settings.cluster_wait_seconds)
         except QskyError:
@@ -81,7 +81,9 @@ class Joined:
     def reached(self) -> list[str]:
         """The workers that answer now; none while there is no scheduler."""
         if "link" not in self.__dict__:
-            self.__dict__["link"] = link_to(self.site.scheduler, certificates(self.site), self._settings)
+            self.__dict__["link"] = link_to(
+                self.site.scheduler, certificates(self.site, self.site.scheduler_host), self._settings
+            )
         return [host.name for host in self.link.hosts]
 
     def transport(self) -> Transport:

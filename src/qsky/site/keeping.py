@@ -58,6 +58,7 @@ from qsky.site.roles import certificates, say
 from qsky.site.supervisor import run_folder
 from qsky.site.wishes import wanted_parts
 from qsky.site.works import Obey, Obeyed, Tell, Told
+from qsky.storage.xrootd.client import address_of
 from qsky.storage.xrootd.reports import Receiver
 
 _WAIT_SECONDS: Final = 1.0
@@ -106,7 +107,7 @@ class Keeping:
                 return 0
         self._say(f"keeper: epoch {epoch}")
         metrics = _metrics(self._site, self._settings)
-        link = link_to(self._site.scheduler, certificates(self._site), self._settings)
+        link = link_to(self._site.scheduler, certificates(self._site, self._site.scheduler_host), self._settings)
         try:
             self._keeper.handle(LeaseHeld(epoch))
             while not told.wait(self._settings.keeper_look_seconds):
@@ -241,7 +242,7 @@ class Keeping:
 def _metrics(site: Site, settings: Settings) -> Callable[[], None]:
     """Show XRootD's summaries to Prometheus; what ends that."""
     registry = CollectorRegistry()
-    receiver = Receiver("127.0.0.1", settings, registry, site.report_port)
+    receiver = Receiver(address_of(site.scheduler_host), settings, registry, site.report_port)
     server, thread = start_http_server(site.metrics_port, "127.0.0.1", registry)
 
     def end() -> None:

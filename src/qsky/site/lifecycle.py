@@ -17,6 +17,7 @@ from qsky.site.model import Site
 from qsky.site.processes import Known, end, family, kill, known
 from qsky.site.status import is_up
 from qsky.site.supervisor import NAME, log_file, off_file, run_folder
+from qsky.storage.xrootd.daemons import end_leftovers
 
 _LOOK_SECONDS: Final = 0.1
 _LINES_QUOTED: Final = 3
@@ -72,22 +73,30 @@ def shut_down(site: Site, settings: Settings) -> bool:
             time.sleep(_LOOK_SECONDS)
     left = [one for name in (NAME, *site.names()) if (one := known(run_folder(site), name)) is not None]
     end([below for one in left for below in family(one)], settings.stop_seconds_max)
+    for name in site.names():
+        _end_daemons(site, name, settings)
     return supervisor is not None or bool(left)
+
+
+def _end_daemons(site: Site, name: str, settings: Settings) -> None:
+    """The daemons of a worker or redirector that was killed before it could end them."""
+    if name not in ("scheduler", "keeper"):
+        end_leftovers(site.daemons(name), settings.xrootd_stop_seconds_max)
 
 
 def stop(site: Site, name: str, settings: Settings, *, at_once: bool) -> bool:
     """End one process and what it started, and leave it off; `at_once` with -9. Whether it ran. Raises usage."""
     _check(site, name)
+    run_folder(site).mkdir(parents=True, exist_ok=True)
     off_file(site, name).touch()
     one = known(run_folder(site), name)
-    if one is None:
-        return False
-    ones: list[Known] = family(one)
+    ones: list[Known] = [] if one is None else family(one)
     if at_once:
         kill(ones)
     else:
         end(ones, settings.stop_seconds_max)
-    return True
+    _end_daemons(site, name, settings)
+    return one is not None
 
 
 def start(site: Site, name: str) -> None:
@@ -101,6 +110,7 @@ def drain(site: Site, name: str, wished: bool) -> None:
     site.worker(name)
     path = run_folder(site) / f"{name}.drain"
     if wished:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     else:
         path.unlink(missing_ok=True)

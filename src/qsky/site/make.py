@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from qsky.config import Settings
 from qsky.errors import QskyError
 from qsky.site.model import FOLDER, RedirectorNode, Site, Storage, WorkerNode, site_path, site_text
+from qsky.storage.xrootd.client import address_of
 from qsky.storage.xrootd.keys import make_authority, make_host_keys, make_sss_key
 
 HOST: Final = "localhost"
@@ -21,12 +22,14 @@ _NODES_MAX: Final = 64  # data servers below one redirector
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants of a cluster on one machine."""
+    """What somebody wants of a cluster. `hosts` names the machines of workers that are elsewhere, `host` all others'."""
 
     workers: int = 3
     redirectors: int = 1
     replicas: int = 2
     storage: Storage = Storage.REPLICATED
+    host: str = HOST
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_site(root: Path, wish: Wish, settings: Settings, environment: dict[str, str]) -> Site:
@@ -35,21 +38,22 @@ def make_site(root: Path, wish: Wish, settings: Settings, environment: dict[str,
     root = root.absolute()
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    _make_keys(folder / "keys", settings)
+    _make_keys(folder / "keys", (wish.host, *wish.hosts.values()), settings)
     ports = _free_ports(4 + 2 * wish.redirectors + 3 * wish.workers)
     site = Site(
         root=str(root),
         folder=str(folder),
         storage=wish.storage,
         replicas=wish.replicas,
-        scheduler_host="127.0.0.1",
+        scheduler_host=wish.host,
         scheduler_port=next(ports),
         scheduler_http_port=next(ports),
         redirectors=tuple(
-            RedirectorNode(f"r{number}", HOST, next(ports), next(ports)) for number in range(wish.redirectors)
+            RedirectorNode(f"r{number}", wish.host, next(ports), next(ports)) for number in range(wish.redirectors)
         ),
         workers=tuple(
-            WorkerNode(f"w{number}", HOST, next(ports), next(ports), next(ports)) for number in range(wish.workers)
+            WorkerNode(name, wish.hosts.get(name, wish.host), next(ports), next(ports), next(ports))
+            for name in (f"w{number}" for number in range(wish.workers))
         ),
         report_port=next(ports),
         metrics_port=next(ports),
@@ -74,11 +78,12 @@ def _check(wish: Wish) -> None:
         )
 
 
-def _make_keys(keys: Path, settings: Settings) -> None:
-    if (keys / "ca.pem").exists():
-        return
+def _make_keys(keys: Path, hosts: tuple[str, ...], settings: Settings) -> None:
+    """Keys that are there already stay."""
     make_authority(keys, settings.certificate_days)
-    make_host_keys(keys, HOST, (HOST, "127.0.0.1", socket.gethostname()), settings.certificate_days)
+    for host in hosts:
+        names = dict.fromkeys((host, address_of(host), *([socket.gethostname()] if host == HOST else [])))
+        make_host_keys(keys, host, tuple(names), settings.certificate_days)
     make_sss_key(keys)
     os.chmod(keys, 0o700)
 

@@ -78,6 +78,10 @@ class Site:
         """The data folder of a worker."""
         return Path(self.folder) / worker
 
+    def daemons(self, name: str) -> Path:
+        """The folder of the XRootD daemons of a worker or redirector: configuration, logs, sockets."""
+        return self.data(name) / "xrootd" if any(node.name == name for node in self.workers) else self.data(name)
+
     def worker(self, name: str) -> WorkerNode:
         """Raises usage."""
         return next((node for node in self.workers if node.name == name), None) or _unknown(self.workers, name)
@@ -85,6 +89,19 @@ class Site:
     def redirector(self, name: str) -> RedirectorNode:
         """Raises usage."""
         return next((node for node in self.redirectors if node.name == name), None) or _unknown(self.redirectors, name)
+
+    def hosts(self) -> tuple[str, ...]:
+        """The machines of the cluster by name, that of the scheduler and the keeper first."""
+        return tuple(dict.fromkeys(map(self.host, self.names())))
+
+    def host(self, name: str) -> str:
+        """The machine of a process."""
+        nodes: tuple[RedirectorNode | WorkerNode, ...] = (*self.redirectors, *self.workers)
+        return next((node.host for node in nodes if node.name == name), self.scheduler_host)
+
+    def names_at(self, host: str) -> tuple[str, ...]:
+        """The processes of one machine, in the order in which they are started."""
+        return tuple(name for name in self.names() if self.host(name) == host)
 
     def names(self) -> tuple[str, ...]:
         """The processes of the cluster, in the order in which they are started."""

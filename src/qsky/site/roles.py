@@ -21,6 +21,7 @@ from qsky.errors import QskyError
 from qsky.site.loading import run_on_worker
 from qsky.site.model import Site, Storage, WorkerNode
 from qsky.site.works import Works
+from qsky.storage.xrootd.client import address_of
 from qsky.storage.xrootd.daemons import Daemons
 from qsky.storage.xrootd.files import Files, Wanted
 from qsky.storage.xrootd.instance import Access, Instance, KeyFiles, Redirector, Role
@@ -33,12 +34,11 @@ from qsky.worker.scrub import Scrub
 from qsky.worker.station import Certificates, Place, container_settings, serve_worker
 
 _TEND_SECONDS: Final = 1.0
-_ADMITTED: Final = ("localhost", "127.0.0.1")
 
 
-def certificates(site: Site) -> Certificates:
-    """The keys of this machine, for Dask. Raises insecure."""
-    keys = host_keys(site.keys, _host(site))
+def certificates(site: Site, host: str) -> Certificates:
+    """The keys of a machine, for Dask. Raises no-access."""
+    keys = host_keys(site.keys, host)
     return Certificates(keys.ca, keys.certificate, keys.key)
 
 
@@ -51,8 +51,10 @@ def _keys(site: Site, host: str) -> KeyFiles:
     return host_keys(site.keys, host)
 
 
-def _host(site: Site) -> str:
-    return (site.workers or site.redirectors)[0].host
+def _admitted(site: Site) -> tuple[str, ...]:
+    """Who may speak to the daemons at all: the machines of the cluster, by names and addresses."""
+    hosts = site.hosts()
+    return (*hosts, *dict.fromkeys(map(address_of, hosts)))
 
 
 def _redirectors(site: Site) -> tuple[Redirector, ...]:
@@ -61,17 +63,16 @@ def _redirectors(site: Site) -> tuple[Redirector, ...]:
 
 def scheduler(site: Site, settings: Settings) -> int:
     """Be the scheduler."""
-    place = SchedulerPlace(
-        site.scheduler_host, site.scheduler_port, f"{site.scheduler_host}:{site.scheduler_http_port}"
-    )
-    return serve_scheduler(place, certificates(site), settings, say)
+    address = address_of(site.scheduler_host)
+    place = SchedulerPlace(address, site.scheduler_port, f"{address}:{site.scheduler_http_port}")
+    return serve_scheduler(place, certificates(site, site.scheduler_host), settings, say)
 
 
 def redirector(site: Site, name: str, settings: Settings, told: threading.Event) -> int:
     """Be a redirector until `told` to end. Raises what daemons raise."""
     node = site.redirector(name)
     own = next(place for place in _redirectors(site) if place.port == node.port)
-    folder = Path(site.folder) / name
+    folder = site.daemons(name)
     instance = Instance(
         name,
         Role.REDIRECTOR,
@@ -81,7 +82,7 @@ def redirector(site: Site, name: str, settings: Settings, told: threading.Event)
         folder,
         _keys(site, node.host),
         report=_report(site),
-        admitted=_ADMITTED,
+        admitted=_admitted(site),
     )
     with _tended(Daemons(instance, settings)):
         say(f"{node.host}:{node.port}")
@@ -90,7 +91,7 @@ def redirector(site: Site, name: str, settings: Settings, told: threading.Event)
 
 
 def _report(site: Site) -> str:
-    return f"127.0.0.1:{site.report_port}"
+    return f"{address_of(site.scheduler_host)}:{site.report_port}"
 
 
 def server_instance(site: Site, node: WorkerNode) -> Instance:
@@ -102,11 +103,11 @@ def server_instance(site: Site, node: WorkerNode) -> Instance:
         node.host,
         node.data_port,
         _redirectors(site),
-        data / "xrootd",
+        site.daemons(node.name),
         _keys(site, node.host),
         parts=data / "parts",
         report=_report(site),
-        admitted=_ADMITTED,
+        admitted=_admitted(site),
     )
 
 
@@ -116,19 +117,20 @@ def worker(site: Site, name: str, settings: Settings) -> int:
     data = site.data(name)
     data.mkdir(parents=True, exist_ok=True)
     units: dict[str, Callable[[Any], Any]] = {"LoadUnit": partial(run_on_worker, site, name)}
-    place = Place(name, data, (str(data),), "127.0.0.1", node.port, f"127.0.0.1:{node.http_port}")
+    address, keys = address_of(node.host), certificates(site, node.host)
+    place = Place(name, data, (str(data),), address, node.port, f"{address}:{node.http_port}")
     if site.storage is Storage.SHARED:
         root = Path(site.root)
         shared = Parts(DataFolder(data), from_folder(root), settings, shared=root)
         place = replace(place, folders=(site.root, str(data)))
         try:
-            return serve_worker(site.scheduler, place, certificates(site), settings, shared, units, say)
+            return serve_worker(site.scheduler, place, keys, settings, shared, units, say)
         finally:
             shared.close()
     instance = server_instance(site, node)
     with _tended(Daemons(instance, settings)), _replica(site, node, instance, settings) as replica:
         orders = {**Works(replica).by_name(), **units}
-        return serve_worker(site.scheduler, place, certificates(site), settings, replica.parts, orders, say)
+        return serve_worker(site.scheduler, place, keys, settings, replica.parts, orders, say)
 
 
 def fetch_by_xrootd(site: Site, settings: Settings) -> Fetch:

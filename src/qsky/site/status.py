@@ -23,12 +23,13 @@ _TELL_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class ProcessState:
-    """One process; `pid` is None if it does not run, `off` says that it shall not."""
+    """One process; `pid` is None if it does not run, `off` says that it shall not; `host` is set if it is elsewhere."""
 
     name: str
     pid: int | None
     restarts: int
     off: bool
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ def processes(site: Site) -> tuple[ProcessState, ...]:
     for name in (NAME, *site.names()):
         one = known(run_folder(site), name)
         off = off_file(site, name).exists()
-        found.append(ProcessState(name, one.pid if one else None, one.restarts if one else 0, off))
+        host = site.host(name) if site.host(name) != site.scheduler_host else ""
+        found.append(ProcessState(name, one.pid if one else None, one.restarts if one else 0, off, host))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""The parent of a cluster on one machine: starts its processes, starts again what ends, and ends them all.
+"""The parent of a cluster's processes on the machine of its scheduler: starts them, and again what ends, and ends them all.
 
 `qsky cluster up` starts it; it stays in the background. People speak to it through files: `run/<name>.off` says that a
 process shall not run.
@@ -43,6 +43,7 @@ class Supervisor:
     def __init__(self, site: Site, settings: Settings) -> None:
         self._site = site
         self._settings = settings
+        self._here = site.names_at(site.scheduler_host)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: dict[str, int] = {}
         self._next: dict[str, float] = {}  # when a process may be started again
@@ -57,7 +58,7 @@ class Supervisor:
             signal.signal(number, lambda *_: self._ending.set())
         try:
             while not self._ending.is_set():
-                for name in self._site.names():
+                for name in self._here:
                     self._tend(name)
                 self._ending.wait(_LOOK_SECONDS)
         finally:
@@ -93,7 +94,7 @@ class Supervisor:
 
     def _end_all(self) -> None:
         """The keeper first, which would heal what is being ended; then workers, redirectors, the scheduler."""
-        for name in reversed(self._site.names()):
+        for name in reversed(self._here):
             one = known(run_folder(self._site), name)
             if one is not None:
                 end(family(one), self._settings.stop_seconds_max)

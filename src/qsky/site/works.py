@@ -5,7 +5,6 @@ The values travel through Dask; `works` gives the station the functions that do 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 from qsky.errors import QskyError
 from qsky.fragment import ReplicaOrder, ReplicaReport
 from qsky.site.lease import LEASE
+from qsky.storage.store import io_errors
 from qsky.worker.replica import Replica
 
 
@@ -77,23 +77,21 @@ class Works:
         return {"Deliver": self.deliver, "Tell": self.tell, "Obey": self.obey}
 
     def deliver(self, block: Deliver) -> int:
-        """Write a block aside; how many bytes are there. Raises damaged, disk-full."""
-        aside = self._aside(block.part)
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("r+b" if block.offset else "wb") as file:
-            file.truncate(block.offset)
-            file.seek(block.offset)
-            file.write(block.content)
-        held = block.offset + len(block.content)
-        if held == block.size_bytes:
-            try:
-                self._replica.receive(block.part, block.size_bytes, aside)
-            finally:
-                aside.unlink(missing_ok=True)
-        return held
+        """Write a block aside; how many bytes are there.
 
-    def _aside(self, part: str) -> Path:
-        return self._replica.folder.folder / "delivered" / f"{os.getpid()}-{part.rsplit('/', 1)[-1]}"
+        Raises damaged, disk-full, and order-refused for a block that follows on one this process has not got.
+        """
+        aside = self._replica.folder.unnamed(block.part)
+        held = block.offset + len(block.content)
+        try:
+            _write(aside, block)
+            if held == block.size_bytes:
+                self._replica.receive(block.part, block.size_bytes, aside)
+                aside.unlink(missing_ok=True)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        return held
 
     def tell(self, _: Tell) -> Told:
         """What lies here."""
@@ -119,3 +117,13 @@ class Works:
             self._newest[order.part] = (order.epoch, work.number)
         report = self._replica.obey(order)
         return Obeyed(report, self._began + self._replica.stock.number)
+
+
+def _write(aside: Path, block: Deliver) -> None:
+    try:
+        with io_errors(block.part), aside.open("r+b" if block.offset else "wb") as file:
+            file.truncate(block.offset)
+            file.seek(block.offset)
+            file.write(block.content)
+    except FileNotFoundError:
+        raise QskyError("order-refused", f"The blocks of {block.part} before this one are not here.") from None

@@ -60,6 +60,10 @@ class DataFolder:
         finally:
             path.unlink(missing_ok=True)
 
+    def unnamed(self, name: str) -> Path:
+        """Where a part that comes in several pieces is written; it goes with the process. Raises bad-name."""
+        return self._incoming / f"{Path(checked_part(name)).name}.part"
+
     def enter(self, aside: Path, target: Path, *, durable: bool = True) -> None:
         """Give a whole file its name; if durably, a power cut leaves it whole or not at all. Raises disk-full, no-access."""
         with io_errors(target.name):

@@ -61,10 +61,13 @@ class Replica:
         try:
             checked_part(order.part)
             self._accept(order)
-            with self.parts.one_at_a_time.busy(order.part):
+            with self.parts.one_at_a_time.busy(order.part), io_errors(order.part):
                 return self._report(order, acts[order.kind](order))
         except QskyError as error:
             return self._report(order, _ENDS.get(error.code.name, Outcome.FAILED), error)
+        except FileNotFoundError:  # it went while it was looked at; the disk says what is there
+            self.stock.look_at(order.part)
+            return self._report(order, Outcome.MISSING)
 
     def receive(self, name: str, size: int, source: Path) -> Path:
         """Take in a part written on this machine: link or copy, check, name, publish; where it lies. `source` stays.

@@ -169,6 +169,16 @@ def _holder(address: str) -> Holder:
     return Holder(host.strip("[]").removeprefix("::") if "." in host else host, int(port))
 
 
+def address_of(host: str) -> str:
+    """The IPv4 address a machine is met at. Raises bad-arrangement for a name nobody knows."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise QskyError(
+            "bad-arrangement", f"Nobody knows the machine {host}: {error}.", hint="DNS or /etc/hosts must name it."
+        ) from error
+
+
 @lru_cache(maxsize=1024)
 def addresses_of(host: str) -> frozenset[str]:
     """The addresses a name stands for; a name that nobody knows stands for itself."""

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +73,7 @@ class Daemons:
                     f"{program} is not installed.",
                     hint="On Debian: apt-get install xrootd-server xrootd-server-plugins xrootd-plugins.",
                 )
-            self._end_leftover(program)
+        end_leftovers(self.instance.folder, self._settings.xrootd_stop_seconds_max)
         self._prepare()
         self._children["cmsd"] = self._started("cmsd")
         self._await_cmsd()
@@ -244,26 +245,7 @@ class Daemons:
         return self.instance.folder / self.instance.name / f"{program}.log"
 
     def _pid_file(self, program: str) -> Path:
-        return self.instance.folder / f"{program}.pid"
-
-    def _end_leftover(self, program: str) -> None:
-        """End the daemon that an earlier run of this instance left behind: it holds the port."""
-        try:
-            pid = int(self._pid_file(program).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return
-        if self._is_ours(pid, program):
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda: not self._is_ours(pid, program), self._settings.xrootd_stop_seconds_max)
-
-    def _is_ours(self, pid: int, program: str) -> bool:
-        """Whether a process runs this program with our configuration: numbers are used again."""
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        except OSError:
-            return False
-        own = str(self.instance.folder / "xrootd.cfg").encode()
-        return own in words and os.path.basename(words[0]) == program.encode()
+        return _pid_file(self.instance.folder, program)
 
     def _failed(self, program: str, why: str) -> QskyError:
         try:
@@ -292,6 +274,35 @@ def _ordinary_user() -> pwd.struct_passwd | None:
 
 def _folders_of_parts(instance: Instance) -> list[Path]:
     return [instance.parts / name.strip("/") for name in ("", EXPORT, PROBES)] if instance.parts else []
+
+
+def end_leftovers(folder: Path, seconds_max: float) -> None:
+    """End the daemons of the instance in a folder whose parent is gone without them: they hold its ports."""
+    for program in PROGRAMS:
+        try:
+            pid = int(_pid_file(folder, program).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            continue
+        if _is_of(folder, pid, program):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(partial(_is_gone, folder, pid, program), seconds_max)
+
+
+def _pid_file(folder: Path, program: str) -> Path:
+    return folder / f"{program}.pid"
+
+
+def _is_gone(folder: Path, pid: int, program: str) -> bool:
+    return not _is_of(folder, pid, program)
+
+
+def _is_of(folder: Path, pid: int, program: str) -> bool:
+    """Whether a process runs this program with the configuration in the folder: numbers are used again."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return str(folder / "xrootd.cfg").encode() in words and os.path.basename(words[0]) == program.encode()
 
 
 def wait_until(done: Callable[[], bool], seconds_max: float) -> None:
