@@ -50,7 +50,6 @@ MUTATIONS: Final = tuple(
             "return number > self._condemned.get((part, host), -1) and",
             "return number >= 0 and",
         ),
-        ("a bad copy still vouches", _FLIGHTS, "        self._witnesses.pop((part, host), None)\n", ""),
         (
             "bad copies are still counted",
             _KEEPER,
