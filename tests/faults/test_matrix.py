@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.faults.matrix import FAULTS
-from tests.faults.network import NEEDED
+from tests.faults.network import APART, NEEDED
 from tests.faults.results import results_text, summary
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,8 +41,8 @@ def matrix(runs: int, out: Path) -> Lines:
     seed = int(os.environ.get("QSKY_TEST_SEED", random.randrange(1 << 30)))
     command = [sys.executable, "-m", "tests.faults.one", str(runs), str(seed), str(out)]
     environment = dict(os.environ)
-    if subprocess.run(["unshare", "-m", "-u", "true"], capture_output=True, check=False).returncode == 0:
-        command = ["unshare", "-m", "-u", "--propagation", "private", *command]
+    if subprocess.run([*APART, "true"], capture_output=True, check=False).returncode == 0:
+        command = [*APART, *command]
         environment[NEEDED] = "1"
     seconds_max = 300 + runs * len(FAULTS) * SECONDS_MAX_OF_A_RUN
     done = subprocess.run(
