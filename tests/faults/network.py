@@ -1,11 +1,13 @@
 """A second machine, as far as the network can tell: a namespace with an address and a name of its own, and a cable to cut.
 
-Needs root and namespaces of its own for mounts and the host name (`unshare -m -u`): names are given in a private /etc/hosts.
+Needs root and the namespaces of `APART`: names are given in a private /etc/hosts, and whatever was started or mounted ends
+with the process that was put apart, however that ends.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -16,6 +18,7 @@ from typing import Final
 
 HERE: Final = "qsky-here"
 THERE: Final = "qsky-there"
+APART: Final = ("unshare", "-m", "-u", "-p", "-f", "--kill-child", "--mount-proc", "--propagation", "private")
 NEEDED: Final = "QSKY_TEST_NAMESPACES"  # set by whoever gave this process namespaces of its own
 
 
@@ -23,7 +26,7 @@ class Network:
     """One other machine. Raises OSError or CalledProcessError where that is not permitted."""
 
     def __init__(self, folder: Path) -> None:
-        number = os.getpid() % 60_000
+        number = random.randrange(60_000)
         self._name = f"qf{number}"
         self._cable = f"qh{number}"
         net = f"10.{77 + number // 15_000}.{number // 60 % 250}"
@@ -32,6 +35,8 @@ class Network:
         hosts.write_text(f"127.0.0.1 localhost\n{net}.1 {HERE}\n{net}.2 {THERE}\n")
         socket.sethostname(HERE)
         _run("mount", "--bind", str(hosts), "/etc/hosts")
+        Path("/run/netns").mkdir(exist_ok=True)
+        _run("mount", "-t", "tmpfs", "qsky-test", "/run/netns")
         _run("ip", "netns", "add", self._name)
         try:
             _run("ip", "link", "add", self._cable, "type", "veth", "peer", "name", "eth0", "netns", self._name)

@@ -1,7 +1,7 @@
 """Runs faults over one cluster: `python -m tests.faults.one RUNS SEED OUT [part of a fault's name ...]`.
 
 Writes one JSON line to OUT for each run, with the seed if it failed, and for each fault that cannot be had here with the
-reason. Goes best through `unshare -m -u`, which lets it have a second machine and a small disk (`network`).
+reason. Goes best with `network.APART`, which lets it have a second machine and a small disk.
 """
 
 from __future__ import annotations
