@@ -1,6 +1,6 @@
 """The fault matrix: a cluster of real processes is struck at random moments, and every answer is right or a clear error.
 
-`make test` runs each fault twice; `make test-long` ten times, and writes what it saw to docs/results. QSKY_TEST_SEED
+`make test-long` runs each fault twice and then ten times, and writes what it saw to docs/results. QSKY_TEST_SEED
 repeats a run that failed.
 """
 
@@ -28,6 +28,7 @@ RUNS, RUNS_LONG = 2, 10
 SECONDS_MAX_OF_A_RUN = 400
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,  # two rounds take minutes that `make test` does not have yet
     pytest.mark.xdist_group("site"),
     pytest.mark.skipif(
         shutil.which("xrootd") is None, reason="xrootd is not installed (scripts/debian-packages installs it)"
