@@ -50,6 +50,8 @@ def test_the_cluster_demo(folder: Path) -> None:
     logs = "".join(path.read_text()[-1500:] for path in sorted((root / "cluster" / "logs").glob("*.log")))
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}\n{logs}"
     assert "the same answer as one machine" in done.stdout and "healed after" in done.stdout
+    shown = done.stdout.rsplit("copies  ", 1)[1].splitlines()[0]
+    assert "part" in shown and " x 1" not in shown, "it is shown to be healed"
     site = read_site(root)
     assert site is not None
     assert [process.pid for process in processes(site)] == [None] * 8, "everything is down"
